@@ -1,5 +1,5 @@
--- Offers of changes of shifts, which agents accept or decline by a link. `link` is the SHA-256 of the link's secret; `version` is the
--- version of the schedule that an acceptance made.
+-- Offers of changes of shifts, which agents accept or decline by a link. `approved_at` is NULL while an offer is only proposed by a rule;
+-- `link` is the SHA-256 of the link's secret, NULL until then. `version` is the version of the schedule that an acceptance made.
 CREATE TABLE schedule_offers (
     tenant       TEXT COLLATE "C" NOT NULL,
     id           TEXT COLLATE "C" NOT NULL,
@@ -9,6 +9,8 @@ CREATE TABLE schedule_offers (
     expires_at   BIGINT NOT NULL,
     made_at      BIGINT NOT NULL,
     made_by      TEXT COLLATE "C" NOT NULL,
+    approved_at  BIGINT,
+    approved_by  TEXT COLLATE "C",
     withdrawn_at BIGINT,
     withdrawn_by TEXT COLLATE "C",
     PRIMARY KEY (tenant, id)
@@ -20,7 +22,7 @@ CREATE TABLE schedule_offer_agents (
     tenant      TEXT COLLATE "C" NOT NULL,
     offer       TEXT COLLATE "C" NOT NULL,
     agent       TEXT COLLATE "C" NOT NULL,
-    link        BYTEA NOT NULL,
+    link        BYTEA,
     answer      TEXT COLLATE "C",
     answered_at BIGINT,
     version     BIGINT,

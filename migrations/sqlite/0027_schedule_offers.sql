@@ -1,5 +1,5 @@
--- Offers of changes of shifts, which agents accept or decline by a link. `link` is the SHA-256 of the link's secret; `version` is the
--- version of the schedule that an acceptance made.
+-- Offers of changes of shifts, which agents accept or decline by a link. `approved_at` is NULL while an offer is only proposed by a rule;
+-- `link` is the SHA-256 of the link's secret, NULL until then. `version` is the version of the schedule that an acceptance made.
 CREATE TABLE schedule_offers (
     tenant       TEXT NOT NULL,
     id           TEXT NOT NULL,
@@ -9,6 +9,8 @@ CREATE TABLE schedule_offers (
     expires_at   INTEGER NOT NULL,
     made_at      INTEGER NOT NULL,
     made_by      TEXT NOT NULL,
+    approved_at  INTEGER,
+    approved_by  TEXT,
     withdrawn_at INTEGER,
     withdrawn_by TEXT,
     PRIMARY KEY (tenant, id)
@@ -20,7 +22,7 @@ CREATE TABLE schedule_offer_agents (
     tenant      TEXT NOT NULL,
     offer       TEXT NOT NULL,
     agent       TEXT NOT NULL,
-    link        BLOB NOT NULL,
+    link        BLOB,
     answer      TEXT,
     answered_at INTEGER,
     version     INTEGER,

@@ -98,6 +98,7 @@ codes! {
     RequestTimeout = "not_in_time" in REQUEST_TIMEOUT: "no answer in time; it may have been carried out",
     TooLate = "too_late" in CONFLICT: "the transition, or all of the change set, has been sent or has ended",
     HashMismatch = "hash_differs" in CONFLICT: "the hash is not that of the preview or the check",
+    OfferNotProposed = "offer_not_proposed" in CONFLICT: "the offer does not wait for approval: it was approved or withdrawn, or its time is over",
     NothingChanges = "nothing_changes" in CONFLICT: "the schedule is already as the change would make it; `detail` says why",
     PreviewExpired = "preview_expired" in CONFLICT: "the preview is older than ten minutes; make a new one",
     AlreadyStarted = "started_already" in CONFLICT: "somebody else started the change set",

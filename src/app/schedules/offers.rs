@@ -1,6 +1,7 @@
 //! Makes offers to agents and takes their answers. An accepted offer becomes a version of the schedule.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -11,8 +12,10 @@ use super::import::Importer;
 use crate::clock::BoxFuture;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::ids::{AgentId, EventId, OfferId, SubjectId, TenantId};
+use crate::domain::schedules::comparison::AgentComparison;
 use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::schedules::offer::{Offer, OfferAnswer, OfferStatus, OfferedAgent};
+use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Event, EventData, OfferAnswered, OfferMade};
 use crate::http::{
     ChangedShift, LeftOutAgent, MadeOffer, NewOffer, OfferError, OfferToAgent, ScheduleChange, ScheduleChangeError,
@@ -45,16 +48,69 @@ impl ScheduleOffers for Importer {
         })
     }
 
+    fn approve_offer(&self, tenant: TenantId, id: OfferId, actor: String) -> BoxFuture<Result<MadeOffer, OfferError>> {
+        let importer = self.clone();
+        Box::pin(async move { importer.approve(&tenant, id, actor).await })
+    }
+
     fn withdraw_offer(&self, tenant: TenantId, id: OfferId, actor: String) -> BoxFuture<Result<Offer, OfferError>> {
         let importer = self.clone();
         Box::pin(async move { importer.withdraw(&tenant, id, actor).await })
     }
 }
 
+/// The agents whose shifts an offer would change.
+struct FittingAgents {
+    agents: Vec<OfferedAgent>,
+    /// The subject of each agent, in their order.
+    subjects: Vec<SubjectId>,
+    left_out: Vec<LeftOutAgent>,
+    /// The end of the day.
+    ends_at: UtcMicros,
+}
+
 impl Importer {
     async fn make(&self, new: NewOffer) -> Result<MadeOffer, OfferError> {
         let now = self.clock.now();
-        let (proposal, comparison) = self.proposed(&new.tenant, new.agents, (new.day, &new.edit)).await?;
+        let made_by: Arc<str> = new.actor.into();
+        let offer = Offer {
+            id: OfferId(self.random.time_ordered_id(now)),
+            tenant: new.tenant,
+            day: new.day,
+            edit: new.edit,
+            places: new.places,
+            expires_at: new.expires_at,
+            made_at: now,
+            made_by: made_by.clone(),
+            approved: Some((now, made_by)),
+            withdrawn: None,
+            agents: Vec::new(),
+        };
+        let fit = self.fitting_agents(&offer, new.agents).await?;
+        if offer.expires_at <= now || offer.expires_at > fit.ends_at {
+            return Err(OfferError::BadExpiry(offer.day));
+        }
+        self.commit_made(offer, fit, true).await
+    }
+
+    /// Makes an offer that a rule proposed, to the agents whose shifts it still changes.
+    async fn approve(&self, tenant: &TenantId, id: OfferId, actor: String) -> Result<MadeOffer, OfferError> {
+        let import_guard = self.import_lock.lock().await;
+        let offer = self.reader.offer(tenant, id).await?.ok_or(OfferError::NoOffer)?;
+        let now = self.clock.now();
+        if offer.status(now) != OfferStatus::Proposed {
+            return Err(OfferError::NotProposed);
+        }
+        let agents = offer.agents.iter().map(|offered| offered.agent.clone()).collect();
+        let fit = self.fitting_agents(&offer, agents).await?;
+        let made = self.commit_made(Offer { approved: Some((now, actor.into())), ..offer }, fit, false).await;
+        drop(import_guard);
+        made
+    }
+
+    /// Returns the agents whose shifts an offer would change.
+    async fn fitting_agents(&self, offer: &Offer, agents: Vec<AgentId>) -> Result<FittingAgents, OfferError> {
+        let (proposal, comparison) = self.proposed(&offer.tenant, agents, (offer.day, &offer.edit)).await?;
         let Proposal { schedules, mut left_out, .. } = proposal;
         let changed: HashSet<AgentId> =
             comparison.agents.into_iter().filter(|one| !one.changes.is_empty()).map(|one| one.agent).collect();
@@ -67,9 +123,6 @@ impl Importer {
         let Some(ends_at) = changed.iter().map(|one| one.coverage.end).max() else {
             return Err(ScheduleChangeError::NothingChanges(left_out).into());
         };
-        if new.expires_at <= now || new.expires_at > ends_at {
-            return Err(OfferError::BadExpiry(new.day));
-        }
         let mut offered: Vec<(OfferedAgent, SubjectId)> = changed
             .into_iter()
             .map(|one| {
@@ -78,61 +131,56 @@ impl Importer {
             })
             .collect();
         offered.sort_by(|(one, _), (other, _)| one.agent.cmp(&other.agent));
-        let (agents, subjects): (Vec<_>, Vec<_>) = offered.into_iter().unzip();
-        let offer = Offer {
-            id: OfferId(self.random.time_ordered_id(now)),
-            tenant: new.tenant,
-            day: new.day,
-            edit: new.edit,
-            places: new.places,
-            expires_at: new.expires_at,
-            made_at: now,
-            made_by: new.actor.into(),
-            withdrawn: None,
-            agents,
-        };
+        let (agents, subjects) = offered.into_iter().unzip();
+        Ok(FittingAgents { agents, subjects, left_out, ends_at })
+    }
+
+    /// Stores an approved offer with a link for each agent; a new one is stored itself too.
+    async fn commit_made(&self, offer: Offer, fit: FittingAgents, is_new: bool) -> Result<MadeOffer, OfferError> {
+        let FittingAgents { agents, subjects, left_out, .. } = fit;
+        let offer = Offer { agents, ..offer };
         let secrets: Vec<String> = offer.agents.iter().map(|_| self.random.secret()).collect();
-        let links: Vec<String> = secrets.iter().map(|secret| format!("/offer/{secret}")).collect();
-        let commit = self.commit_of_new(&offer, &subjects, &secrets, &links);
+        let paths: Vec<String> = secrets.iter().map(|secret| format!("/offer/{secret}")).collect();
+        let mut commit = self.commit_of_links(&offer, &subjects, &secrets, &paths);
+        if is_new {
+            commit.offers.insert(0, OfferWrite::Make(offer.clone()));
+        }
         self.writer.commit(commit).await.map_err(OfferError::Store)?;
-        let links = offer.agents.iter().map(|offered| offered.agent.clone()).zip(links).collect();
+        let links = offer.agents.iter().map(|offered| offered.agent.clone()).zip(paths).collect();
         Ok(MadeOffer { offer, links, left_out })
     }
 
-    fn commit_of_new(&self, offer: &Offer, subjects: &[SubjectId], secrets: &[String], links: &[String]) -> Commit {
+    fn commit_of_links(&self, offer: &Offer, subjects: &[SubjectId], secrets: &[String], paths: &[String]) -> Commit {
+        let (at, actor) = offer.approved.clone().unwrap_or_else(|| (offer.made_at, offer.made_by.clone()));
         let facts = json!({
             "offer": offer.id, "day": offer.day.to_string(), "edit": offer.edit, "places": offer.places,
             "expires_at": offer.expires_at,
         });
         let audit = subjects.iter().map(|subject| AuditDraft {
             subject: Some(*subject),
-            ..AuditDraft::new(
-                offer.tenant.clone(),
-                offer.made_at,
-                offer.made_by.to_string(),
-                "offer.made",
-                facts.clone(),
-            )
+            ..AuditDraft::new(offer.tenant.clone(), at, actor.to_string(), "offer.made", facts.clone())
         });
-        let events = offer.agents.iter().zip(links).map(|(offered, link)| {
+        let events = offer.agents.iter().zip(paths).map(|(offered, link)| {
             let made = OfferMade {
                 user_id: offered.agent.clone(),
                 offer_id: offer.id,
-                change: change_name(offer),
+                change: offer.change_text(),
                 link: link.clone(),
                 places: offer.places,
                 expires_at: offer.expires_at,
-                actor: offer.made_by.to_string(),
+                actor: actor.to_string(),
             };
             self.offer_event(offer, made.into())
         });
-        let links = secrets.iter().map(|secret| Hash::of(secret.as_bytes())).collect();
-        Commit {
-            audit: audit.collect(),
-            events: events.collect(),
-            offers: vec![OfferWrite::Make { offer: offer.clone(), links }],
-            ..Commit::default()
-        }
+        let hashes = secrets.iter().map(|secret| Hash::of(secret.as_bytes()));
+        let approval = OfferWrite::Approve {
+            tenant: offer.tenant.clone(),
+            offer: offer.id,
+            at,
+            by: actor.to_string(),
+            links: offer.agents.iter().map(|offered| offered.agent.clone()).zip(hashes).collect(),
+        };
+        Commit { audit: audit.collect(), events: events.collect(), offers: vec![approval], ..Commit::default() }
     }
 
     /// Answers for an agent. An offer that cannot be answered any more stays as it is.
@@ -157,7 +205,7 @@ impl Importer {
         if comparison.changed_agents() == 0 {
             return Ok(());
         }
-        proposal.name = format!("accepted offer: {}", change_name(&offer));
+        proposal.name = format!("accepted offer: {}", offer.change_text());
         proposal.action = "offer.accepted";
         proposal.facts = facts_of(&offer);
         let version = comparison.version.unwrap_or(0) + 1;
@@ -195,7 +243,7 @@ impl Importer {
         let import_guard = self.import_lock.lock().await;
         let offer = self.reader.offer(tenant, id).await?.ok_or(OfferError::NoOffer)?;
         let at = self.clock.now();
-        if offer.status(at) == OfferStatus::Open {
+        if matches!(offer.status(at), OfferStatus::Proposed | OfferStatus::Open) {
             let facts = json!({"offer": id, "accepted": offer.accepted()});
             let audit = vec![AuditDraft::new(tenant.clone(), at, actor.clone(), "offer.withdrawn", facts)];
             let offers = vec![OfferWrite::Withdraw { tenant: tenant.clone(), offer: id, at, by: actor }];
@@ -225,15 +273,31 @@ impl Importer {
         Ok(OfferToAgent { offer, agent, zone, changes, now: self.clock.now() })
     }
 
-    /// Returns what an offer would change for agents in the schedule in force.
+    /// Returns what an offer would change for agents in the schedule in force. Agents whose change would begin in the
+    /// past are left out.
     async fn proposed(
         &self,
         tenant: &TenantId,
         agents: Vec<AgentId>,
         edit: (Date, &ShiftEdit),
     ) -> Result<(Proposal, Comparison), ScheduleChangeError> {
-        let proposal = self.propose(&edit_request(tenant, agents, edit, String::new())).await?;
-        let comparison = self.compare(tenant, &proposal.schedules).await?;
+        let mut proposal = self.propose(&edit_request(tenant, agents, edit, String::new())).await?;
+        let mut comparison = self.compare(tenant, &proposal.schedules).await?;
+        let now = comparison.now;
+        let begins_in_past = |one: &AgentComparison| {
+            one.changes.iter().any(|change| change.first_difference().is_some_and(|first| first < now))
+        };
+        let past: HashSet<AgentId> =
+            comparison.agents.iter().filter(|one| begins_in_past(one)).map(|one| one.agent.clone()).collect();
+        comparison.agents.retain(|one| !past.contains(&one.agent));
+        let (left_out, schedules): (Vec<_>, Vec<_>) =
+            proposal.schedules.into_iter().partition(|one| past.contains(&one.agent.id));
+        proposal.schedules = schedules;
+        proposal.left_out.extend(left_out.into_iter().map(|one| LeftOutAgent {
+            name: one.agent.name.as_deref().map(str::to_owned),
+            agent: one.agent.id,
+            why: "the change would begin in the past".to_owned(),
+        }));
         Ok((proposal, comparison))
     }
 
@@ -251,11 +315,6 @@ fn edit_request(
 ) -> ScheduleChangeRequest {
     let change = ScheduleChange::Edit { agents, day, edit: edit.clone() };
     ScheduleChangeRequest { tenant: tenant.clone(), change, actor }
-}
-
-/// Returns what an offer changes, in words.
-fn change_name(offer: &Offer) -> String {
-    format!("{} on {}", offer.edit, offer.day)
 }
 
 /// Returns what the audit trail says of an answer.

@@ -15,8 +15,7 @@ use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::import::{ImportDiagnostic, StaffingDraft, read_staffing};
 use crate::domain::schedules::schedule::{AgentPlan, Shift};
 use crate::domain::schedules::staffing::{
-    AgentCount, RequiredStaffing, STAFFING_INTERVAL, StaffingInterval, StaffingShortfall, StaffingSums, TeamQueues,
-    shortfalls,
+    AgentCount, RequiredStaffing, STAFFING_INTERVAL, StaffingInterval, StaffingShortfall, StaffingSums, shortfalls,
 };
 use crate::domain::time::UtcMicros;
 use crate::http::{ImportError, StaffingImportRequest, StaffingImportResult, StaffingImporter};
@@ -45,6 +44,7 @@ impl Importer {
             zone: draft.zone,
             warnings: draft.warnings.iter().map(ImportDiagnostic::to_string).collect(),
         };
+        let request_tenant = request.tenant.clone();
         if changed {
             let facts = json!({
                 "file": request.name, "content": Hash::of(&request.bytes).to_string(), "queues": result.queues,
@@ -57,6 +57,9 @@ impl Importer {
             self.writer.commit(commit).await.map_err(ImportError::Store)?;
         }
         drop(import_guard);
+        if changed {
+            self.notify_keeper(&request_tenant).await;
+        }
         Ok(result)
     }
 
@@ -128,7 +131,7 @@ impl Importer {
         teams.extend(plans.new.values().map(|new| (&new.agent.id, new.agent.team.as_ref())));
         let affected: BTreeSet<Option<&TeamName>> = plans
             .changed_agents()
-            .map(|agent| compared_team(teams.get(agent).copied().flatten(), &team_queues))
+            .map(|agent| team_queues.compared_team(teams.get(agent).copied().flatten()))
             .collect();
         let mut found = Vec::new();
         for team in affected {
@@ -218,11 +221,6 @@ fn quarters((from, to): Span) -> impl Iterator<Item = UtcMicros> {
 
 fn plan_of(shifts: Vec<Shift>) -> AgentPlan {
     AgentPlan::new(shifts, Vec::new())
-}
-
-/// Returns the team whose queues the agents of a team are compared with; `None` for all agents and all queues.
-fn compared_team<'a>(team: Option<&'a TeamName>, team_queues: &TeamQueues) -> Option<&'a TeamName> {
-    team.filter(|team| team_queues.0.contains_key(*team))
 }
 
 /// Returns the whole quarter hours, from the present one on, in which shifts change.

@@ -131,6 +131,7 @@ async fn plan_tenant(
     // The store has the age of figures, so old figures are undecided here as in the daemon.
     live_view.roster.set_figures(Arc::new(load_last_figures(reader, &tenant.id, &settings.figures).await?));
     live_view.roster.set_anomalies(Arc::new(load_recent_anomalies(reader, &tenant.id, &settings.series, now).await?));
+    live_view.roster.set_team_queues(Arc::new(tenant.team_queues.clone()));
     Ok(build_plan(&live_view, &settings, args, now, daemon_runs))
 }
 
@@ -263,7 +264,8 @@ fn guard_text(guard: Guard) -> String {
         Guard::SetByPerson => "a person set the state that the agent is in".to_owned(),
         Guard::LeftAlone => "the agent reverted a change and is left alone".to_owned(),
         Guard::Flapping => "the agent had as many automatic changes in the last hour as are allowed".to_owned(),
-        Guard::SaidAlready => "the notification was sent already".to_owned(),
+        Guard::NoShift => "the agent has no shift now, and none is known to come".to_owned(),
+        Guard::SaidAlready => "the same was sent or proposed already".to_owned(),
         Guard::Cooldown => "its cooldown runs".to_owned(),
         Guard::PerMinute => "its limit a minute is reached".to_owned(),
         Guard::ShareOfTeam => "its limit for the team is reached".to_owned(),

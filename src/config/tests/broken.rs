@@ -71,7 +71,7 @@ events = ["AGENT_STATE_CHANGED"]
     c.toml:36:6: webhooks[#1].id: must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit
     c.toml:37:1: webhooks[#1].url: leads to a private network; if it is meant, add its host:port to allow
     c.toml:38:1: webhooks[#1].secret: must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)
-    c.toml:39:11: webhooks[#1].events: must be an event such as "agent.state_changed"; there are: agent.state_changed, transition.finished, policy.violated, automation.halted, automation.resumed, agent.reversed_change, picture.stale, subscription.near_expiry, snapshot.oversize, audit.head, schedule.imported, job.failed, report.completed, analytics.completed, anomaly.detected, anomaly.ended, rule.told, approval.waiting, webhook.disabled, webhook.test
+    c.toml:39:11: webhooks[#1].events: must be an event such as "agent.state_changed"; there are: agent.state_changed, transition.finished, policy.violated, automation.halted, automation.resumed, agent.reversed_change, picture.stale, subscription.near_expiry, snapshot.oversize, audit.head, schedule.imported, offer.proposed, offer.made, offer.answered, job.failed, report.completed, analytics.completed, anomaly.detected, anomaly.ended, rule.told, approval.waiting, webhook.disabled, webhook.test
     "#);
 }
 

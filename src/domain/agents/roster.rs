@@ -28,6 +28,7 @@ use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId};
 use crate::domain::live::figures::Figures;
 use crate::domain::schedules::rest;
 use crate::domain::schedules::schedule::{AgentPlan, Coverage};
+use crate::domain::schedules::staffing::{RequiredStaffing, TeamQueues};
 use crate::domain::time::UtcMicros;
 
 /// The platform's own answers, and how long they are valid.
@@ -205,6 +206,8 @@ pub struct Roster {
     rules: HashMap<RuleId, RuleMemory>,
     figures: Arc<Figures>,
     anomalies: Arc<Anomalies>,
+    required_staffing: Arc<[RequiredStaffing]>,
+    team_queues: Arc<TeamQueues>,
     /// The earliest instant at which some agent's plan position ends.
     next_plan_change: UtcMicros,
     advanced_to: UtcMicros,
@@ -225,6 +228,8 @@ impl Roster {
             rules: HashMap::new(),
             figures: Arc::default(),
             anomalies: Arc::default(),
+            required_staffing: Arc::default(),
+            team_queues: Arc::default(),
             next_plan_change: UtcMicros::EPOCH,
             advanced_to: UtcMicros::EPOCH,
         }
@@ -304,6 +309,26 @@ impl Roster {
     /// Replaces the anomalies.
     pub fn set_anomalies(&mut self, anomalies: Arc<Anomalies>) {
         self.anomalies = anomalies;
+    }
+
+    /// Returns the agents required in the queues, as far as the plans were read.
+    pub fn required_staffing(&self) -> &[RequiredStaffing] {
+        &self.required_staffing
+    }
+
+    /// Replaces the agents required in the queues.
+    pub fn set_required_staffing(&mut self, required: Arc<[RequiredStaffing]>) {
+        self.required_staffing = required;
+    }
+
+    /// Returns the queues of each team.
+    pub fn team_queues(&self) -> &TeamQueues {
+        &self.team_queues
+    }
+
+    /// Replaces the queues of each team.
+    pub fn set_team_queues(&mut self, team_queues: Arc<TeamQueues>) {
+        self.team_queues = team_queues;
     }
 
     /// Returns the offset of local time from UTC in seconds at `now`, for each zone number.

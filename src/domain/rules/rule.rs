@@ -13,6 +13,7 @@ mod condition_parser;
 pub mod figures;
 pub mod parse;
 pub mod rule_text;
+pub mod staffing;
 pub mod subjects;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use utoipa::ToSchema;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::priority::Priority;
 use crate::domain::ids::RuleId;
+use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::wording::named_enum;
 
 /// Defines a table of a rule, all of whose keys may be left out, and lists its keys. `as` gives a key that is a word of Rust.
@@ -136,6 +138,8 @@ optional_keys! {
         queue_figures: FigureConditions,
         /// A recent anomaly of a monitored series.
         anomaly: AnomalyConditions,
+        /// The planned staffing of the agent's team.
+        staffing: StaffingConditions,
     }
 }
 
@@ -150,6 +154,16 @@ pub struct AnomalyConditions {
     pub kind: Option<String>,
     /// The greatest age of the anomaly.
     pub within: String,
+}
+
+/// A condition on the planned staffing of the agent's team in the next quarter hours.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaffingConditions {
+    /// The bounds on the number of agents planned minus the number required.
+    pub net: Bounds,
+    /// How far to look ahead.
+    pub ahead: String,
 }
 
 /// Bounds on the figures of one skill or queue; all of them must hold.
@@ -236,7 +250,7 @@ pub struct LocalTime {
 }
 
 optional_keys! {
-    /// The action of a rule: exactly one of `set_state`, `log_out`, `tell` and `ask`.
+    /// The action of a rule: exactly one of `set_state`, `log_out`, `tell`, `ask` and `offer`.
     #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
     pub struct ActionDefinition {
         /// The state to set.
@@ -251,6 +265,12 @@ optional_keys! {
         tell: String,
         /// The question to ask a person.
         ask: String,
+        /// The change of the agent's shift to offer.
+        offer: ShiftEdit,
+        /// How many agents can accept the offer; 1 if left out.
+        places: u32,
+        /// How long agents can answer the offer; 30 minutes if left out.
+        open_for: String,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Shift;
+use super::schedule::{AgentPlan, PlanAt, Shift};
 use crate::domain::ids::AgentId;
+use crate::domain::time::UtcMicros;
 
 /// How a shift changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -36,8 +37,20 @@ impl ShiftChange {
         }
     }
 
+    /// Returns the first instant at which something else is planned than before; `None` if the plans are the same.
+    pub fn first_difference(&self) -> Option<UtcMicros> {
+        let plan = |shift: &Option<Shift>| AgentPlan::new(shift.iter().cloned().collect(), Vec::new());
+        let (before, after) = (plan(&self.before), plan(&self.after));
+        let boundaries = before.segments().iter().chain(after.segments()).flat_map(|one| [one.start, one.end]);
+        let activity = |plan: &AgentPlan, at| match plan.at(at) {
+            PlanAt::In(segment) => Some((segment.activity.clone(), segment.mandatory)),
+            PlanAt::Off | PlanAt::NotCovered => None,
+        };
+        boundaries.filter(|at| activity(&before, *at) != activity(&after, *at)).min()
+    }
+
     /// Returns the earliest instant that the change affects.
-    pub fn start(&self) -> Option<crate::domain::time::UtcMicros> {
+    pub fn start(&self) -> Option<UtcMicros> {
         let starts = self.before.iter().chain(&self.after).map(|shift| shift.start);
         starts.min()
     }

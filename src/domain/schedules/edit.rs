@@ -50,6 +50,11 @@ pub enum ShiftEdit {
         #[serde(default)]
         start: Option<UtcMicros>,
     },
+    /// Moves the end of the shift, for time off or overtime. Activities outside of the shift are removed.
+    MoveEnd {
+        /// The number of minutes; negative values let the shift end earlier.
+        by_minutes: i64,
+    },
     /// Changes when the shift starts or ends. Activities outside of it are removed.
     SetShift {
         /// The new start (inclusive); the present one without it.
@@ -91,6 +96,15 @@ pub enum EditRefusal {
 }
 
 impl ShiftEdit {
+    /// Whether the edit contains no instant, so that it can be applied to any shift.
+    pub const fn is_relative(&self) -> bool {
+        match self {
+            Self::Move { start, .. } | Self::Remove { start, .. } => start.is_none(),
+            Self::MoveEnd { .. } => true,
+            Self::Add { .. } | Self::SetShift { .. } => false,
+        }
+    }
+
     /// Returns the shifts of a day after the edit.
     pub fn apply(&self, shifts: &[Shift]) -> Result<Vec<Shift>, EditRefusal> {
         if shifts.is_empty() {
@@ -116,13 +130,14 @@ impl ShiftEdit {
                 shift.activities.push(added);
                 check(shift, activity)?;
             }
+            Self::MoveEnd { by_minutes } => {
+                let shift = single_shift(&mut shifts)?;
+                let end = shift.end.offset(by_minutes.saturating_mul(60_000_000));
+                set_times(shift, shift.start, end)?;
+            }
             Self::SetShift { start, end } => {
-                let [shift] = shifts.as_mut_slice() else { return Err(EditRefusal::SeveralShifts) };
-                (shift.start, shift.end) = (start.unwrap_or(shift.start), end.unwrap_or(shift.end));
-                if shift.end <= shift.start || shift.end.since(shift.start) > MAX_SHIFT_DURATION {
-                    return Err(EditRefusal::BadLength);
-                }
-                cut_activities(shift);
+                let shift = single_shift(&mut shifts)?;
+                set_times(shift, start.unwrap_or(shift.start), end.unwrap_or(shift.end))?;
             }
         }
         Ok(shifts)
@@ -135,9 +150,29 @@ impl fmt::Display for ShiftEdit {
             Self::Move { activity, by_minutes, .. } => write!(f, "{activity} moved by {by_minutes} min"),
             Self::Add { activity, .. } => write!(f, "{activity} added"),
             Self::Remove { activity, .. } => write!(f, "{activity} removed"),
+            Self::MoveEnd { by_minutes } if *by_minutes < 0 => {
+                write!(f, "shift ends {} min earlier", by_minutes.unsigned_abs())
+            }
+            Self::MoveEnd { by_minutes } => write!(f, "shift ends {by_minutes} min later"),
             Self::SetShift { .. } => f.write_str("shift times changed"),
         }
     }
+}
+
+fn single_shift(shifts: &mut [Shift]) -> Result<&mut Shift, EditRefusal> {
+    match shifts {
+        [shift] => Ok(shift),
+        _ => Err(EditRefusal::SeveralShifts),
+    }
+}
+
+fn set_times(shift: &mut Shift, start: UtcMicros, end: UtcMicros) -> Result<(), EditRefusal> {
+    if end <= start || end.since(start) > MAX_SHIFT_DURATION {
+        return Err(EditRefusal::BadLength);
+    }
+    (shift.start, shift.end) = (start, end);
+    cut_activities(shift);
+    Ok(())
 }
 
 /// Replaces activities of a name by what `change` makes of them.
@@ -260,7 +295,13 @@ mod tests {
         for wrong in [set(Some(480), None), set(None, Some(0)), set(None, Some(24 * 60 + 1))] {
             assert_eq!(wrong.apply(&day()), Err(EditRefusal::BadLength));
         }
+        let move_end = |by_minutes| ShiftEdit::MoveEnd { by_minutes };
+        assert_eq!(move_end(-230).apply(&day()), Ok(early));
+        assert_eq!(move_end(60).apply(&day()).map(|moved| moved[0].end), Ok(at(540)));
+        assert_eq!(move_end(-480).apply(&day()), Err(EditRefusal::BadLength));
+        assert_eq!(move_end(i64::MIN).apply(&day()), Err(EditRefusal::BadLength));
         let two = [day(), vec![Shift { start: at(600), end: at(700), activities: Vec::new() }]].concat();
         assert_eq!(set(None, Some(250)).apply(&two), Err(EditRefusal::SeveralShifts));
+        assert_eq!(move_end(-60).apply(&two), Err(EditRefusal::SeveralShifts));
     }
 }

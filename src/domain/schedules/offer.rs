@@ -28,10 +28,13 @@ pub struct Offer {
     pub places: u32,
     /// Until when agents can answer.
     pub expires_at: UtcMicros,
-    /// When the offer was made.
+    /// When the offer was made, or proposed by a rule.
     pub made_at: UtcMicros,
-    /// Who made it.
+    /// Who made it: a person, or the rule that proposed it.
     pub made_by: Arc<str>,
+    /// When and by whom it was approved; `None` while it is only proposed. What a person offers is approved when it is
+    /// made.
+    pub approved: Option<(UtcMicros, Arc<str>)>,
     /// When and by whom it was withdrawn.
     pub withdrawn: Option<(UtcMicros, Arc<str>)>,
     /// The agents to whom it was made, by id.
@@ -74,6 +77,8 @@ named_enum! {
     /// Whether an offer can be accepted.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum OfferStatus {
+        /// A rule proposed it. It is not made before a person approves it.
+        Proposed = "proposed",
         /// It can be accepted.
         Open = "open",
         /// All places are taken.
@@ -86,6 +91,11 @@ named_enum! {
 }
 
 impl Offer {
+    /// Returns what the offer changes, such as `shift ends 60 min earlier on 2026-10-26`.
+    pub fn change_text(&self) -> String {
+        format!("{} on {}", self.edit, self.day)
+    }
+
     /// Returns how many agents accepted.
     pub fn accepted(&self) -> usize {
         self.answers().filter(|answer| answer.accepted_as.is_some()).count()
@@ -113,6 +123,8 @@ impl Offer {
             OfferStatus::Filled
         } else if self.expires_at <= now {
             OfferStatus::Expired
+        } else if self.approved.is_none() {
+            OfferStatus::Proposed
         } else {
             OfferStatus::Open
         }
@@ -144,6 +156,7 @@ mod tests {
             expires_at: at(100),
             made_at: at(0),
             made_by: "person:floor".into(),
+            approved: Some((at(0), "person:floor".into())),
             withdrawn: None,
             agents: vec![offered("u_1", answer(Some(7))), offered("u_2", answer(None)), offered("u_3", None)],
         };
@@ -157,6 +170,13 @@ mod tests {
         ] {
             let offer = Offer { places, withdrawn, ..offer.clone() };
             assert_eq!(offer.status(at(now)), status, "{places} places at {now}");
+            let proposed = Offer { approved: None, agents: vec![offered("u_3", None)], ..offer };
+            let expected = match status {
+                OfferStatus::Open | OfferStatus::Filled if now < 100 => OfferStatus::Proposed,
+                OfferStatus::Filled => OfferStatus::Expired,
+                other => other,
+            };
+            assert_eq!(proposed.status(at(now)), expected, "proposed, at {now}");
         }
         assert_eq!(offer.answer_of(&"u_1".into()).map(OfferAnswer::name), Some("accepted"));
         assert_eq!(offer.answer_of(&"u_2".into()).map(OfferAnswer::name), Some("declined"));

@@ -118,6 +118,12 @@ impl TeamQueues {
         }
         Ok(queues)
     }
+
+    /// Returns the team whose agents are compared with its queues; `None` if all agents are compared with all queues,
+    /// because the agent has no team or the team no queues.
+    pub fn compared_team<'t>(&self, team: Option<&'t TeamName>) -> Option<&'t TeamName> {
+        team.filter(|team| self.0.contains_key(*team))
+    }
 }
 
 named_enum! {

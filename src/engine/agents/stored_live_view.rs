@@ -14,8 +14,10 @@ use crate::domain::agents::roster::{AgentRecord, BlockingTransition, Roster};
 use crate::domain::agents::skill::Skill;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, SkillId, SubjectId, TenantId};
+use crate::domain::rules::rule::staffing::MAX_STAFFING_AHEAD;
 use crate::domain::schedules::rest::MIN_REST;
 use crate::domain::schedules::schedule::{AgentPlan, PLAN_LOOKAHEAD, PLAN_LOOKBACK};
+use crate::domain::schedules::staffing::STAFFING_INTERVAL;
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RuleMemoryWrite, StoredHistory, StoredTransition};
 
@@ -128,7 +130,7 @@ fn agents_in_transition(open: &[StoredTransition], latest: &[StoredHistory]) -> 
     present.chain(open.iter().map(|open| &open.transition.agent)).cloned().collect()
 }
 
-/// Reads the plans of the days around `now` into a roster.
+/// Reads the plans of the days around `now`, and the agents required in the hours ahead, into a roster.
 pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
     let tenant = roster.tenant().clone();
     let stored =
@@ -140,6 +142,8 @@ pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) ->
         // An agent that the current schedule does not name has no plan.
         roster.set_plan(index, plans.remove(&agent).unwrap_or_default());
     }
+    let ahead = MAX_STAFFING_AHEAD + STAFFING_INTERVAL + PLAN_RELOAD_INTERVAL;
+    roster.set_required_staffing(reader.required_staffing(&tenant, (now, now + ahead)).await?.into());
     Ok(())
 }
 

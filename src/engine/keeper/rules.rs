@@ -6,6 +6,7 @@
 pub(super) mod approvals;
 pub(super) mod catalog;
 pub(super) mod decide;
+mod offers;
 
 use std::sync::Arc;
 

@@ -275,12 +275,22 @@ fn offers() -> Vec<Route> {
         Code::StoreUnavailable,
     ];
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchOffer];
+    const APPROVE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchOffer,
+        Code::BadBody,
+        Code::OfferNotProposed,
+        Code::NothingChanges,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
     const WITHDRAW: &[Code] =
         &[Code::NoSuchTenant, Code::NoSuchOffer, Code::BadBody, Code::KeyReused, Code::StoreUnavailable];
     vec![
         Route::new(EDIT_SCHEDULES, || routes!(api::schedules::offers::create)).with_errors(MAKE),
         Route::new(READ, || routes!(api::schedules::offers::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::schedules::offers::show)).with_errors(ONE),
+        Route::new(EDIT_SCHEDULES, || routes!(api::schedules::offers::approve)).with_errors(APPROVE),
         Route::new(EDIT_SCHEDULES, || routes!(api::schedules::offers::withdraw)).with_errors(WITHDRAW),
     ]
 }

@@ -23,7 +23,10 @@ pub trait ScheduleOffers: Send + Sync + 'static {
     /// Accepts or declines an offer, if the agent can still do so. What the agent sees then tells what happened.
     fn answer_offer(&self, secret: String, accept: bool) -> BoxFuture<Result<OfferToAgent, OfferError>>;
 
-    /// Withdraws an offer. What was accepted stays as it is.
+    /// Makes an offer that a rule proposed, to the agents whose shifts it still changes.
+    fn approve_offer(&self, tenant: TenantId, id: OfferId, actor: String) -> BoxFuture<Result<MadeOffer, OfferError>>;
+
+    /// Withdraws an offer, or declines one that a rule proposed. What was accepted stays as it is.
     fn withdraw_offer(&self, tenant: TenantId, id: OfferId, actor: String) -> BoxFuture<Result<Offer, OfferError>>;
 }
 
@@ -78,6 +81,9 @@ pub enum OfferError {
     /// There is no such offer.
     #[error("there is no such offer")]
     NoOffer,
+    /// It was approved or withdrawn already, or its time is over.
+    #[error("the offer does not wait for approval: it was approved or withdrawn, or its time is over")]
+    NotProposed,
     /// The offer would end before it begins, or after its day.
     #[error("`expires_at` has to be later than now and not later than the end of {0}")]
     BadExpiry(Date),

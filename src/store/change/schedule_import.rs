@@ -81,12 +81,20 @@ pub struct ScheduleRead {
 /// A step of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfferWrite {
-    /// The offer is made. An id or a link that is already stored refuses the change.
-    Make {
+    /// The offer is made or proposed. An id that is already stored refuses the change. Nobody has a link yet.
+    Make(Offer),
+    /// The offer is approved, and agents get links. Agents without a link are removed from it. An earlier approval is kept.
+    Approve {
+        /// The tenant.
+        tenant: TenantId,
         /// The offer.
-        offer: Offer,
-        /// The hash of the link of each agent, in their order.
-        links: Vec<Hash>,
+        offer: OfferId,
+        /// When.
+        at: UtcMicros,
+        /// By whom.
+        by: String,
+        /// The hash of the link of each agent. One that is already stored refuses the change.
+        links: Vec<(AgentId, Hash)>,
     },
     /// An agent answers. An answer that is already stored is kept.
     Answer {

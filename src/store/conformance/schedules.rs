@@ -242,12 +242,9 @@ async fn a_source_keeps_its_last_good_version_and_since_when_it_is_known(place: 
     store.close().await;
 }
 
-async fn an_offer_keeps_the_first_answer_of_each_agent_and_the_first_withdrawal(place: TestDatabase) {
-    let store = place.open().await;
-    let write = async |offers: Vec<OfferWrite>| store.writer().commit(Commit { offers, ..Commit::default() }).await;
-    let id = OfferId(uuid::Uuid::from_u128(7));
+fn proposed_offer(id: OfferId) -> Offer {
     let agent = |agent: &str| OfferedAgent { agent: agent.into(), name: None, team: None, answer: None };
-    let made = Offer {
+    Offer {
         id,
         tenant: acme(),
         day: jiff::civil::date(2026, 10, 26),
@@ -255,14 +252,33 @@ async fn an_offer_keeps_the_first_answer_of_each_agent_and_the_first_withdrawal(
         places: 1,
         expires_at: at(100),
         made_at: at(10),
-        made_by: "person:floor".into(),
+        made_by: "rule:leave-early".into(),
+        approved: None,
         withdrawn: None,
-        agents: vec![agent("u_1"), agent("u_2"), agent("u_3")],
+        agents: vec![agent("u_1"), agent("u_2"), agent("u_3"), agent("u_4")],
+    }
+}
+
+async fn an_offer_keeps_the_first_answer_of_each_agent_and_the_first_withdrawal(place: TestDatabase) {
+    let store = place.open().await;
+    let write = async |offers: Vec<OfferWrite>| store.writer().commit(Commit { offers, ..Commit::default() }).await;
+    let id = OfferId(uuid::Uuid::from_u128(7));
+    let mut made = proposed_offer(id);
+    write(vec![OfferWrite::Make(made.clone())]).await.expect("commits");
+    assert!(write(vec![OfferWrite::Make(made.clone())]).await.is_err(), "the id is stored");
+    assert_eq!(store.reader().offer(&acme(), id).await.expect("reads"), Some(made.clone()));
+    let approve = |seconds, links: &[(&str, &str)]| OfferWrite::Approve {
+        tenant: acme(),
+        offer: id,
+        at: at(seconds),
+        by: "person:floor".into(),
+        links: links.iter().map(|(agent, link)| ((*agent).into(), Hash::of(link.as_bytes()))).collect(),
     };
-    let links: Vec<Hash> = ["one", "two", "three"].map(|link| Hash::of(link.as_bytes())).into();
-    let make = OfferWrite::Make { offer: made.clone(), links: links.clone() };
-    write(vec![make.clone()]).await.expect("commits");
-    assert!(write(vec![make]).await.is_err(), "the id is stored");
+    write(vec![approve(15, &[("u_1", "one"), ("u_2", "two"), ("u_3", "three")])]).await.expect("commits");
+    write(vec![approve(16, &[])]).await.expect("commits");
+    assert!(write(vec![approve(17, &[("u_3", "one")])]).await.is_err(), "the link is stored");
+    made.approved = Some((at(15), "person:floor".into()));
+    made.agents.pop();
     assert_eq!(store.reader().offer(&acme(), id).await.expect("reads"), Some(made.clone()));
     assert_eq!(store.reader().offer(&"other".into(), id).await.expect("reads"), None);
     let of_link = async |link: &str| store.reader().offer_of_link(&Hash::of(link.as_bytes())).await.expect("reads");

@@ -1,11 +1,13 @@
 //! What a supervisor does on the schedule board by dragging, and from the menu of a bar: early leave, an exception, a meeting.
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, axe};
 use super::pages::violations;
 use super::save_screenshot;
 use super::schedule::{assert_page_is_readable, board};
+use crate::harness::send;
 
 const ROW: &str = ".gantt-row[data-key='u_0001']";
 const ENTER: &str = "\u{e007}";
@@ -165,6 +167,31 @@ async fn a_change_is_offered_to_a_team_and_an_agent_accepts_it_without_an_accoun
     browser.wait_for_text("tbody .outcome", |text| text == "filled").await;
     assert!(browser.text("tbody").await.contains("1 of 1"), "{}", browser.text("tbody").await);
     assert_page_is_readable(&browser, "schedule-offers").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_a_rule_proposes_is_approved_on_the_page_of_offers() {
+    let Some((scenario, browser)) = board("supervisor").await else { return };
+    let text = "[[rules]]\nid = \"early-leave\"\nmode = \"approve\"\nwhen = { planned = \"work\", team = [\"Team 0\", \"Team 1\"] }\n\
+                then = { offer = { move_end = { by_minutes = -60 } }, places = 2, open_for = \"8h\" }\n";
+    let rule = json!({"tenant": "acme", "text": text});
+    let request = scenario.request(Method::PUT, "/api/v1/rules/early-leave").header("If-Match", "\"0\"").json(&rule);
+    let (status, made) = send(request).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+
+    browser.go(&scenario.page_url("/approvals?tenant=acme")).await;
+    browser.wait_for_text(".banner a", |text| text == "1 offer").await;
+    assert_page_is_readable(&browser, "approvals-offers").await;
+    browser.click(".banner a").await;
+    browser.wait_for_text("tbody .outcome", |text| text == "waiting for approval").await;
+    assert!(browser.text("tbody").await.contains("rule early-leave"), "{}", browser.text("tbody").await);
+    assert_page_is_readable(&browser, "schedule-offer-proposed").await;
+    browser.click("button[data-approve]").await;
+    browser.wait_for_text("#result h2", |text| text == "Offered to 4 agents").await;
+    browser.wait_for_text("tbody .outcome", |text| text == "open").await;
+    assert_page_is_readable(&browser, "schedule-offer-approved").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.end().await;
 }

@@ -43,9 +43,9 @@ async fn page(scenario: &Scenario, path: &str) -> String {
 /// Answers on an agent's page and returns what it says then.
 async fn answer(scenario: &Scenario, path: &str, answer: &str) -> String {
     let form = scenario.client().post(scenario.page_url(path)).form(&[("answer", answer)]);
-    let page = form.send().await.expect("answers");
-    assert_eq!(page.status(), StatusCode::OK, "the page after the answer");
-    page.text().await.expect("text")
+    let answered = form.send().await.expect("answers");
+    assert_eq!(answered.status(), StatusCode::SEE_OTHER, "on to the page");
+    page(scenario, path).await
 }
 
 async fn shift_end(scenario: &Scenario, agent: &str) -> Value {
@@ -164,5 +164,65 @@ async fn an_offer_needs_an_agent_whom_it_fits_places_and_a_time_to_answer() {
     assert_eq!(refused(unknown).await, (StatusCode::NOT_FOUND, "no_such_agent".to_owned()));
     let (_, listed) = scenario.get("/api/v1/schedule-offers?tenant=acme").await;
     assert_eq!(listed["offers"], json!([]), "nothing is kept of what was refused");
+    scenario.assert_nothing_left_over().await;
+}
+
+const EARLY_LEAVE: &str = "[[rules]]\nid = \"early-leave\"\nmode = \"approve\"\n\
+    when = { planned = \"work\", staffing = { net = { at_least = 2 }, ahead = \"1h\" } }\n\
+    then = { offer = { move_end = { by_minutes = -60 } }, places = 1, open_for = \"6h\" }\n";
+
+/// Two agents required in each hour of the day.
+fn two_required() -> String {
+    let rows = (0..24).map(|hour| format!("2026-10-26,{hour:02}:00-{:02}:00,Support,2\n", hour + 1));
+    format!("date,interval,queue,required\n{}", rows.collect::<String>())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_proposes_an_offer_while_there_are_more_agents_than_required_and_a_person_approves_it() {
+    let scenario = Scenario::start_team(Setup { rules: EARLY_LEAVE, ..Setup::team(4) }).await;
+    scenario.import(&schedule(agent_ids(4), &[LUNCH])).await;
+    let before = shift_end(&scenario, "u_0001").await;
+    let (status, staffing) = send(
+        scenario
+            .request(Method::POST, "/api/v1/staffing-imports?tenant=acme&name=required.csv&zone=UTC")
+            .body(two_required()),
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK, "{staffing}");
+    let offers = async || scenario.get("/api/v1/schedule-offers?tenant=acme").await.1;
+    scenario
+        .wait_until("the rule has proposed an offer", || async {
+            let found = offers().await;
+            if found["offers"].as_array().is_some_and(|found| !found.is_empty()) {
+                Ok(())
+            } else {
+                Err(found.to_string())
+            }
+        })
+        .await;
+    let found = offers().await;
+    let offer = &found["offers"][0];
+    let facts = [&offer["status"], &offer["made_by"], &offer["approved_by"], &offer["places"], &offer["edit"]];
+    let edit = json!({"move_end": {"by_minutes": -60}});
+    assert_eq!(facts, [&json!("proposed"), &json!("rule:early-leave"), &Value::Null, &json!(1), &edit]);
+    assert_eq!(offer["agents"].as_array().map(Vec::len), Some(4), "{offer}");
+
+    let approve = format!("/api/v1/schedule-offers/{}/approve", offer["id"].as_str().expect("an id"));
+    let (status, made) = post(&scenario, &approve, &json!({"tenant": "acme"})).await;
+    assert_eq!((status, &made["offer"]["status"]), (StatusCode::OK, &json!("open")), "{made}");
+    let (status, again) = post(&scenario, &approve, &json!({"tenant": "acme"})).await;
+    assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("offer_not_proposed")), "{again}");
+    assert_eq!(shift_end(&scenario, "u_0001").await, before, "an offer changes nothing");
+    assert!(answer(&scenario, link(&made, "u_0001"), "accept").await.contains("You accepted this offer"));
+    let early: jiff::Timestamp = before.as_str().expect("an instant").parse().expect("an instant");
+    let early = early - jiff::SignedDuration::from_mins(60);
+    assert_eq!(shift_end(&scenario, "u_0001").await, json!(early.to_string()));
+
+    let chain = scenario.get("/api/v1/audit?tenant=acme&action=offer.&limit=20").await.1;
+    let entries = chain["entries"].as_array().expect("entries");
+    let count = |action: &str| entries.iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!((count("offer.proposed"), count("offer.made"), count("offer.accepted")), (4, 4, 1), "{chain}");
+    let found = offers().await;
+    assert_eq!(found["offers"].as_array().map(Vec::len), Some(1), "each agent is proposed once: {found}");
     scenario.assert_nothing_left_over().await;
 }

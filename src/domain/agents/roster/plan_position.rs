@@ -127,6 +127,11 @@ impl PlanPosition {
         if self.kind.is_in_shift() { None } else { known_instant(self.shift_end) }
     }
 
+    /// Returns when the current shift started, or when the next one starts.
+    pub fn current_or_next_shift_start(&self) -> Option<UtcMicros> {
+        self.shift().map(|(start, _)| start).or_else(|| self.next_shift_start())
+    }
+
     /// Returns when the next shift starts; `None` within a shift.
     pub fn next_shift_start(&self) -> Option<UtcMicros> {
         (!self.kind.is_in_shift() && self.shift_start != UtcMicros::MAX).then_some(self.shift_start)

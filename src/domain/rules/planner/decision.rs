@@ -108,6 +108,8 @@ pub enum Guard {
     LeftAlone,
     /// The agent has had the largest allowed number of automatic changes in the last hour.
     Flapping,
+    /// The rule offers a change of a shift, and the agent has none that runs or comes next.
+    NoShift,
     /// The same was told, asked or recorded before, and the facts have not changed.
     SaidAlready,
     /// The rule acted on this agent within its cooldown.
@@ -135,6 +137,7 @@ impl Guard {
             Self::SetByPerson => "set_by_person",
             Self::LeftAlone => "left_alone",
             Self::Flapping => "flapping",
+            Self::NoShift => "no_shift",
             Self::SaidAlready => "said_already",
             Self::Cooldown => "cooldown",
             Self::PerMinute => "per_minute",
@@ -156,6 +159,7 @@ impl Guard {
             | Self::SetByPerson
             | Self::LeftAlone
             | Self::Flapping
+            | Self::NoShift
             | Self::Cooldown
             | Self::PerMinute
             | Self::ShareOfTeam => true,

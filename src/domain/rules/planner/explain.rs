@@ -179,6 +179,10 @@ fn guard_text(guard: Guard, rule: &CompiledRule, view: &AgentInstant<'_>) -> Str
             None => "the agent is left alone".to_owned(),
         },
         Guard::Flapping => format!("{} automatic changes in the last hour are the most", settings.changes_per_hour),
+        Guard::NoShift => "the agent has no shift now, and none is known to come".to_owned(),
+        Guard::SaidAlready if matches!(rule.action, RuleAction::Offer { .. }) => {
+            "it was proposed already for this shift".to_owned()
+        }
         Guard::SaidAlready => "it was said already, and nothing has changed since".to_owned(),
         Guard::Cooldown => {
             let last = slot.memory().and_then(|memory| memory.last_action(&rule.id));

@@ -9,7 +9,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::{PolicyDecision, PolicyFacts, Violation, decide};
 use crate::domain::changes::priority::Priority;
 use crate::domain::rules::rule::Mode;
-use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::rules::rule::compile::{CompiledRule, RuleAction, RuleSet};
 use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::UtcMicros;
 
@@ -288,6 +288,10 @@ fn check_guards(rule: &CompiledRule, key: u64, view: &AgentInstant<'_>) -> Optio
     let changes = rule.action.target().is_some();
     if changes && let Some(guard) = check_change_guards(rule, &observed.state, view) {
         return Some(guard);
+    }
+    let is_offer = matches!(rule.action, RuleAction::Offer { .. });
+    if is_offer && view.standing.current_or_next_shift_start().is_none() {
+        return Some(Guard::NoShift);
     }
     let last = slot.memory().and_then(|memory| memory.last_action(&rule.id));
     let is_enforced_change = changes && rule.mode == Mode::Enforce;

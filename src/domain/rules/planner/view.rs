@@ -1,5 +1,6 @@
 //! One agent at one instant, as seen by conditions: whether each holds, and the actual value.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use crate::domain::agents::skill::Skill;
 use crate::domain::analytics::anomaly::Anomalies;
 use crate::domain::live::figures::Figures;
 use crate::domain::rules::rule::anomaly::AnomalyTest;
-use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::rules::rule::compile::{CompiledRule, RuleAction, RuleSet};
 use crate::domain::rules::rule::condition::{BreakCondition, Condition, ConditionTest, ConditionTime};
 use crate::domain::rules::rule::figures::FigureTest;
+use crate::domain::rules::rule::staffing::MAX_STAFFING_AHEAD;
 use crate::domain::schedules::breaks;
 use crate::domain::schedules::schedule::Activity;
+use crate::domain::schedules::staffing::{STAFFING_INTERVAL, StaffingInterval, StaffingSums};
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::facts::{Facts, Finding};
@@ -39,6 +42,10 @@ pub(super) struct PassContext<'a> {
     /// The anomaly tests of the rules, and whether each holds.
     anomalies: Vec<(&'a AnomalyTest, bool)>,
     known_anomalies: &'a Anomalies,
+    roster: &'a Roster,
+    /// The planned staffing by the number of the compared team, computed when first needed; at
+    /// [`TeamIndex::NONE`] that of all agents and queues.
+    staffing: Vec<OnceCell<Vec<StaffingInterval>>>,
 }
 
 impl<'a> PassContext<'a> {
@@ -54,7 +61,32 @@ impl<'a> PassContext<'a> {
             current_figures,
             anomalies: anomaly_tests.map(|test| (test, test.holds(known_anomalies, now))).collect(),
             known_anomalies,
+            roster,
+            staffing: vec![OnceCell::new(); roster.team_count()],
         }
+    }
+
+    /// Returns the planned staffing of an agent's team from the present quarter hour on.
+    fn staffing(&self, slot: &AgentRecord) -> &[StaffingInterval] {
+        let queues = self.roster.team_queues();
+        let team = queues.compared_team(slot.agent().team.as_ref());
+        let index = if team.is_some() { slot.team() } else { TeamIndex::NONE };
+        let compute = || {
+            let length = i64::try_from(STAFFING_INTERVAL.as_micros()).unwrap_or(i64::MAX);
+            let start = UtcMicros::from_micros(self.now.as_micros().div_euclid(length) * length);
+            let mut sums = StaffingSums::new((start, start + MAX_STAFFING_AHEAD + STAFFING_INTERVAL));
+            let compared = team.and_then(|team| queues.0.get(team));
+            for required in self.roster.required_staffing() {
+                if compared.is_none_or(|queues| queues.contains(&required.queue)) {
+                    sums.add_required(required);
+                }
+            }
+            for agent in self.roster.agents().iter().filter(|agent| team.is_none() || agent.team() == index) {
+                sums.add_plan(agent.plan());
+            }
+            sums.intervals(start)
+        };
+        self.staffing.get(index.position()).map(|cell| cell.get_or_init(compute).as_slice()).unwrap_or_default()
     }
 }
 
@@ -133,6 +165,7 @@ impl<'a> AgentInstant<'a> {
             }
             ConditionTest::Figure(place) => self.context.figures[*place].1,
             ConditionTest::Anomaly(place) => self.context.anomalies[*place].1,
+            ConditionTest::Staffing(test) => test.holds(self.context.staffing(self.slot), now),
         }
     }
 
@@ -169,12 +202,17 @@ impl<'a> AgentInstant<'a> {
     /// It is implemented here because the key must be the same in every build and release, which the standard library's
     /// hasher does not guarantee.
     pub(super) fn fact_key(&self, rule: &CompiledRule, guard: &str) -> u64 {
-        let observed = self.slot.observed();
         let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
-        let planned = since(self.standing.since());
+        // An offer is made once for each shift, whatever the agent does.
+        let (planned_since, observed, kind) = match rule.action {
+            RuleAction::Offer { .. } => (self.standing.current_or_next_shift_start(), None, ""),
+            RuleAction::SetState { .. } | RuleAction::LogOut { .. } | RuleAction::Tell(_) | RuleAction::Ask(_) => {
+                (self.standing.since(), self.slot.observed(), self.standing.kind().name())
+            }
+        };
+        let planned = since(planned_since);
         let entered = since(observed.map(|observed| observed.entered_at));
         let state = observed.map_or("", |observed| observed.state.name());
-        let kind = self.standing.kind().name();
         let texts = [self.slot.id().as_str(), rule.id.as_str(), &rule.version, guard, state, kind];
         let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
         let mut key: u64 = 0xcbf2_9ce4_8422_2325;
@@ -223,6 +261,7 @@ impl<'a> AgentInstant<'a> {
             ConditionTest::Anomaly(place) => {
                 self.context.anomalies[*place].0.actual_text(self.context.known_anomalies, now)
             }
+            ConditionTest::Staffing(test) => test.actual_text(self.context.staffing(self.slot), now),
         }
     }
 

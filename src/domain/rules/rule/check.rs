@@ -9,12 +9,14 @@ use crate::domain::agents::kind_sets::{PlanKind, StateSet};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{ReasonCode, RuleId};
+use crate::domain::schedules::edit::ShiftEdit;
+use crate::domain::schedules::offer::MAX_OFFERED_AGENTS;
 use crate::domain::time::span;
 
 use super::compiled_rule::{CompiledRule, Limits, MAX_RULES, RuleAction, RuleReferences};
 use super::condition::{Condition, ConditionTest, ConditionTime};
 use super::condition_parser::{ConditionParser, unknown_state_text};
-use super::{ActionDefinition, DiagnosticCollector, Limit, Rule, RuleDiagnostic};
+use super::{ActionDefinition, DiagnosticCollector, Limit, Mode, Rule, RuleDiagnostic};
 
 /// The capabilities of a platform that rules can use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,9 @@ impl Capabilities {
 /// The cooldown of a rule that does not set one.
 pub const DEFAULT_COOLDOWN: Duration = Duration::from_mins(5);
 const MAX_COOLDOWN: Duration = Duration::from_hours(24);
+/// How long agents can answer the offer of a rule that does not say it.
+const DEFAULT_OPEN_FOR: Duration = Duration::from_mins(30);
+const MAX_OPEN_FOR: Duration = Duration::from_hours(24);
 const MAX_ID_LENGTH: usize = 64;
 const MAX_TEXT_LENGTH: usize = 500;
 const MAX_PER_MINUTE: i64 = 10_000;
@@ -97,6 +102,10 @@ fn compile_rule(
     if let Some(RuleAction::SetState { state, .. }) = &action {
         check_target_state(state, &when, diagnostics);
     }
+    if rule.mode == Mode::Enforce && matches!(action, Some(RuleAction::Offer { .. })) {
+        diagnostics
+            .add("mode", "an offer needs the approval of a person: write approve, or watch to see whom it finds");
+    }
     let cooldown = parse_cooldown(rule.cooldown.as_deref(), diagnostics);
     let limits = compile_limits(rule.limit.as_ref(), diagnostics);
     if !diagnostics.diagnostics.is_empty() {
@@ -131,10 +140,24 @@ fn compile_action(
     capabilities: Capabilities,
     diagnostics: &mut DiagnosticCollector,
 ) -> Option<RuleAction> {
-    let present = [action.set_state.is_some(), action.log_out.is_some(), action.tell.is_some(), action.ask.is_some()];
+    let present = [
+        action.set_state.is_some(),
+        action.log_out.is_some(),
+        action.tell.is_some(),
+        action.ask.is_some(),
+        action.offer.is_some(),
+    ];
     if present.iter().filter(|named| **named).count() != 1 {
-        diagnostics.add("then", "name exactly one of set_state, log_out, tell and ask");
+        diagnostics.add("then", "name exactly one of set_state, log_out, tell, ask and offer");
         return None;
+    }
+    for (field, is_set) in [("then.places", action.places.is_some()), ("then.open_for", action.open_for.is_some())] {
+        if is_set && action.offer.is_none() {
+            diagnostics.add(field, "goes with offer alone");
+        }
+    }
+    if let Some(edit) = &action.offer {
+        return compile_offer(edit, action, diagnostics);
     }
     if action.set_state.is_none() && action.reason.is_some() {
         diagnostics.add("then.reason", "a reason goes with set_state alone");
@@ -161,6 +184,35 @@ fn compile_action(
     }
     let text = text.as_str().into();
     Some(if action.tell.is_some() { RuleAction::Tell(text) } else { RuleAction::Ask(text) })
+}
+
+fn compile_offer(
+    edit: &ShiftEdit,
+    action: &ActionDefinition,
+    diagnostics: &mut DiagnosticCollector,
+) -> Option<RuleAction> {
+    if !edit.is_relative() {
+        let reason = "contains times of one day; an offer of a rule moves or removes activities by name, or moves the \
+                      end of the shift";
+        diagnostics.add("then.offer", reason);
+    }
+    let places = action.places.unwrap_or(1);
+    if places == 0 || usize::try_from(places).is_ok_and(|places| places > MAX_OFFERED_AGENTS) {
+        diagnostics.add("then.places", format!("must be 1 to {MAX_OFFERED_AGENTS}"));
+    }
+    let open_for = match action.open_for.as_deref().map(span::parse) {
+        None => DEFAULT_OPEN_FOR,
+        Some(Ok(open_for)) => open_for,
+        Some(Err(reason)) => {
+            diagnostics.add("then.open_for", reason);
+            return None;
+        }
+    };
+    if open_for.is_zero() || open_for > MAX_OPEN_FOR || open_for.as_secs() % 60 != 0 || open_for.subsec_nanos() != 0 {
+        diagnostics.add("then.open_for", "must be whole minutes, 1m to 24h");
+    }
+    let open_minutes = u32::try_from(open_for.as_secs() / 60).ok()?;
+    Some(RuleAction::Offer { edit: edit.clone(), places, open_minutes })
 }
 
 fn compile_set_state(

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{ReasonCode, RuleId, TeamName};
+use crate::domain::schedules::edit::ShiftEdit;
 
 use super::anomaly::AnomalyTest;
 use super::condition::Condition;
@@ -65,6 +66,15 @@ pub enum RuleAction {
     Tell(Arc<str>),
     /// Ask a person this question.
     Ask(Arc<str>),
+    /// Propose to offer the agent a change of the shift that runs or comes next.
+    Offer {
+        /// The change.
+        edit: ShiftEdit,
+        /// How many agents can accept.
+        places: u32,
+        /// How many minutes agents have to answer.
+        open_minutes: u32,
+    },
 }
 
 impl RuleAction {
@@ -73,7 +83,7 @@ impl RuleAction {
         match self {
             Self::SetState { state, on_contact, .. } => Some((state, *on_contact)),
             Self::LogOut { on_contact } => Some((&AgentState::LoggedOut, *on_contact)),
-            Self::Tell(_) | Self::Ask(_) => None,
+            Self::Tell(_) | Self::Ask(_) | Self::Offer { .. } => None,
         }
     }
 
@@ -91,6 +101,7 @@ impl fmt::Display for RuleAction {
             Self::LogOut { .. } => f.write_str("log out"),
             Self::Tell(text) => write!(f, "tell \"{text}\""),
             Self::Ask(text) => write!(f, "ask \"{text}\""),
+            Self::Offer { edit, .. } => write!(f, "offer \"{edit}\""),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::domain::agents::kind_sets::{PlanKind, PlanSet, StateSet};
 use crate::domain::agents::state::AgentState;
 use crate::domain::wording::named_enum;
 
+use super::staffing::StaffingTest;
+
 /// One condition: the test and its text.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Condition {
@@ -58,6 +60,8 @@ pub enum ConditionTest {
     Figure(usize),
     /// An anomaly of a monitored series, by index in [`super::compile::RuleSet::anomalies`].
     Anomaly(usize),
+    /// The planned staffing of the agent's team.
+    Staffing(StaffingTest),
 }
 
 impl ConditionTest {
@@ -86,7 +90,8 @@ impl ConditionTest {
             | Self::LocalTime(..)
             | Self::Weekdays(_)
             | Self::Figure(_)
-            | Self::Anomaly(_) => true,
+            | Self::Anomaly(_)
+            | Self::Staffing(_) => true,
         }
     }
 
@@ -108,7 +113,8 @@ impl ConditionTest {
             | Self::LocalTime(..)
             | Self::Weekdays(_)
             | Self::Figure(_)
-            | Self::Anomaly(_) => false,
+            | Self::Anomaly(_)
+            | Self::Staffing(_) => false,
         }
     }
 
@@ -137,7 +143,8 @@ impl ConditionTest {
             | Self::LocalTime(..)
             | Self::Weekdays(_)
             | Self::Figure(_)
-            | Self::Anomaly(_) => return None,
+            | Self::Anomaly(_)
+            | Self::Staffing(_) => return None,
         })
     }
 }

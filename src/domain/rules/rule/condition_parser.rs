@@ -18,6 +18,7 @@ use super::anomaly::parse as read_anomaly;
 use super::compiled_rule::RuleReferences;
 use super::condition::{BreakCondition, Condition, ConditionTest, ConditionTime};
 use super::figures::{FigureSubject, parse as read_figures};
+use super::staffing::parse as read_staffing;
 use super::{Conditions, DiagnosticCollector, LocalTime, Names, ShiftConditions, nearest, suggestion};
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -63,6 +64,7 @@ impl ConditionParser<'_> {
         self.parse_weekdays(conditions.weekdays.as_ref());
         self.parse_figures(conditions);
         self.parse_anomaly(conditions);
+        self.parse_staffing(conditions);
     }
 
     fn report_error(&mut self, field: &str, reason: impl Into<String>) {
@@ -278,6 +280,20 @@ impl ConditionParser<'_> {
                 let wanted = test.requirement_text();
                 let place = index_or_insert(&mut self.references.anomalies, test);
                 self.push_condition("anomaly", wanted, ConditionTest::Anomaly(place));
+            }
+        }
+    }
+
+    fn parse_staffing(&mut self, conditions: &Conditions) {
+        let Some(asked) = &conditions.staffing else { return };
+        match read_staffing(asked) {
+            Err(complaints) => {
+                for (field, reason) in complaints {
+                    self.report_error(field, reason);
+                }
+            }
+            Ok(test) => {
+                self.push_condition("staffing.net", test.requirement_text(), ConditionTest::Staffing(test));
             }
         }
     }

@@ -214,6 +214,23 @@ event_data! {
         last_day: String = "2026-11-01".to_owned(),
     }
 
+    /// A rule proposes to offer a change of shifts to agents. Nothing is sent to them before a person approves it on the console's
+    /// page *Offers*, or with the API.
+    struct OfferProposed {
+        /// The offer.
+        offer_id: OfferId = example_offer(),
+        /// The rule.
+        rule_id: RuleId = "early-leave".into(),
+        /// The change in words.
+        change: String = "shift ends 60 min earlier on 2026-10-26".to_owned(),
+        /// The number of agents to whom it would be offered.
+        agents: usize = 12,
+        /// How many agents can accept.
+        places: u32 = 3,
+        /// Until when the offer can be approved and answered, by the daemon's clock.
+        expires_at: UtcMicros = EXAMPLE_AT.offset(30 * MINUTE_US),
+    }
+
     /// A change of shifts is offered to an agent: time off, overtime or a moved break. Send the link to the agent, who needs no
     /// account to open it. Nothing changes unless the agent accepts. One event is sent for each agent.
     struct OfferMade {
@@ -222,7 +239,7 @@ event_data! {
         /// The offer.
         offer_id: OfferId = example_offer(),
         /// The change in words.
-        change: String = "shift times changed on 2026-10-26".to_owned(),
+        change: String = "shift ends 60 min earlier on 2026-10-26".to_owned(),
         /// The path of the page on which the agent answers; append it to the address of the console. Whoever knows it can answer.
         link: String = "/offer/q3Jm0wH5…".to_owned(),
         /// How many agents can accept; the first get the places.

@@ -16,8 +16,8 @@ pub use self::anomaly::{AnomalyDetected, AnomalyEnded};
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
     AgentReversedChange, AgentStateChanged, AnalyticsCompleted, ApprovalWaiting, AutomationHalted, AutomationResumed,
-    JobFailed, OfferAnswered, OfferMade, PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported,
-    SnapshotOversize, SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
+    JobFailed, OfferAnswered, OfferMade, OfferProposed, PictureStale, PolicyViolated, ReportCompleted, RuleTold,
+    ScheduleImported, SnapshotOversize, SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
 pub use self::schema::schema_of;
 pub use crate::domain::audit::head::AuditHead;
@@ -125,6 +125,8 @@ kinds! {
     AuditHead = "audit.head",
     /// A schedule was imported.
     ScheduleImported = "schedule.imported",
+    /// A rule proposes to offer a change of shifts to agents.
+    OfferProposed = "offer.proposed",
     /// A change of shifts is offered to an agent.
     OfferMade = "offer.made",
     /// An agent accepted or declined an offer.

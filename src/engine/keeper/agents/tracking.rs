@@ -82,7 +82,7 @@ impl AgentTracking {
 
     /// Resets the counters if `now` is on a later local day. Late news about an earlier day does not reset them.
     pub(in crate::engine::keeper) fn start_day_of(&mut self, now: UtcMicros) {
-        let today = self.day_of(now);
+        let today = self.local_day(now);
         if self.day.is_none_or(|day| day < today) {
             (self.day, self.violations, self.not_ready) = (Some(today), 0, Duration::ZERO);
         }
@@ -101,7 +101,7 @@ impl AgentTracking {
 
     /// Returns the part of an interval on the local day of `to`; zero if that is not the day of the counters.
     fn duration_on_day(&self, from: UtcMicros, to: UtcMicros) -> Duration {
-        if self.day != Some(self.day_of(to)) {
+        if self.day != Some(self.local_day(to)) {
             return Duration::ZERO;
         }
         let midnight = to.timestamp().to_zoned(self.zone.clone()).start_of_day();
@@ -109,7 +109,8 @@ impl AgentTracking {
         to.since(from.max(midnight))
     }
 
-    fn day_of(&self, instant: UtcMicros) -> Date {
+    /// Returns the agent's local day at an instant.
+    pub(in crate::engine::keeper) fn local_day(&self, instant: UtcMicros) -> Date {
         instant.timestamp().to_zoned(self.zone.clone()).date()
     }
 

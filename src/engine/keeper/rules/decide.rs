@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NewFinding;
+use super::offers::ProposedOffers;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::transition::{Actor, TransitionStep, WaitReason};
 use crate::domain::ids::TransitionId;
@@ -21,9 +22,15 @@ impl Keeper {
         self.refresh_rule_inputs();
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let decisions = decide(&self.roster, &rules, &settings, pass.now);
-        for intent in decisions.intents {
-            self.apply_intent(pass, &intent);
+        let mut offers = ProposedOffers::default();
+        for intent in &decisions.intents {
+            if intent.mode == Mode::Approve && matches!(intent.action, RuleAction::Offer { .. }) {
+                self.add_to_offer(pass, &mut offers, intent);
+            } else {
+                self.apply_intent(pass, intent);
+            }
         }
+        self.propose_offers(pass, offers);
         for held in decisions.held {
             self.record_held_intent(pass, &held);
         }
@@ -33,6 +40,7 @@ impl Keeper {
     pub(in crate::engine::keeper) fn refresh_rule_inputs(&mut self) {
         self.roster.set_figures(self.link.figures.borrow().clone());
         self.roster.set_anomalies(self.link.anomalies.borrow().clone());
+        self.roster.set_team_queues(self.link.team_queues.borrow().clone());
     }
 
     fn apply_intent(&mut self, pass: &mut Pass, intent: &Intent) {
@@ -84,12 +92,14 @@ impl Keeper {
                     sequence,
                 });
             }
+            // Offers are proposed together, and the check of rules refuses the mode `enforce`.
+            RuleAction::Offer { .. } => {}
         }
         self.record_action(pass, intent);
     }
 
     /// Records a rule's action in its memory, which survives a restart.
-    fn record_action(&mut self, pass: &mut Pass, intent: &Intent) {
+    pub(super) fn record_action(&mut self, pass: &mut Pass, intent: &Intent) {
         record_intent(&mut self.roster, intent, pass.now);
         pass.mark_memory_changed(intent.index, &intent.rule);
     }
@@ -138,6 +148,7 @@ impl Keeper {
             | Guard::LoggedOut
             | Guard::OnContact
             | Guard::OpenTransition
+            | Guard::NoShift
             | Guard::SaidAlready
             | Guard::Cooldown
             | Guard::PerMinute
@@ -168,7 +179,7 @@ impl Keeper {
 }
 
 /// Returns the facts of an intent for the transition's row and the audit chain. They name no agent.
-fn intent_explanation(intent: &Intent) -> Value {
+pub(super) fn intent_explanation(intent: &Intent) -> Value {
     json!({
         "rule": intent.rule,
         "version": intent.rule_version,

@@ -50,15 +50,15 @@ pub(in crate::http) struct NewOfferBody {
     expires_at: UtcMicros,
 }
 
-/// A request to withdraw an offer.
+/// A request to approve or withdraw an offer.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct WithdrawOfferBody {
+pub(in crate::http) struct OfferDecisionBody {
     /// The id of the tenant.
     tenant: TenantId,
 }
 
-has_tenant!(NewOfferBody, WithdrawOfferBody);
+has_tenant!(NewOfferBody, OfferDecisionBody);
 
 /// An offer.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -72,7 +72,8 @@ pub(in crate::http) struct OfferResponse {
     pub(in crate::http) day: Date,
     /// The edit of the shifts that begin on the day.
     pub(in crate::http) edit: ShiftEdit,
-    /// `open`, `filled` (all places are taken), `expired` or `withdrawn`.
+    /// `proposed` (a rule proposed it, and it waits for approval), `open`, `filled` (all places are taken), `expired` or
+    /// `withdrawn`.
     pub(in crate::http) status: String,
     /// How many agents can accept.
     pub(in crate::http) places: u32,
@@ -82,10 +83,14 @@ pub(in crate::http) struct OfferResponse {
     pub(in crate::http) declined: usize,
     /// Until when agents can answer.
     pub(in crate::http) expires_at: UtcMicros,
-    /// Who made the offer.
+    /// Who made the offer: a person, or the rule that proposed it.
     pub(in crate::http) made_by: String,
-    /// When the offer was made.
+    /// When the offer was made or proposed.
     pub(in crate::http) made_at: UtcMicros,
+    /// Who approved the offer; null while it is proposed. An offer by a person is approved by that person.
+    pub(in crate::http) approved_by: Option<String>,
+    /// When the offer was approved; null while it is proposed.
+    pub(in crate::http) approved_at: Option<UtcMicros>,
     /// Who withdrew the offer; null if nobody did.
     pub(in crate::http) withdrawn_by: Option<String>,
     /// When the offer was withdrawn; null if it was not.
@@ -168,10 +173,8 @@ pub(in crate::http) async fn create(
     };
     let (offers, now) = (state.offers.clone(), state.readiness.now());
     let work = async move {
-        let MadeOffer { offer, links, left_out } = offers.make_offer(new).await.map_err(offer_problem)?;
-        let links = links.into_iter().map(|(agent, path)| OfferLink { agent, path }).collect();
-        let offer = offer_response(offer, now, |_| true);
-        Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &MadeOfferResponse { offer, links, left_out })))
+        let made = offers.make_offer(new).await.map_err(offer_problem)?;
+        Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &made_response(made, now))))
     };
     Box::pin(run_once_for_answer(&state, &caller, Some(&tenant), key, work)).await
 }
@@ -246,31 +249,52 @@ pub(in crate::http) async fn show(
     if offer.agents.is_empty() { Err(no_such_offer(id)) } else { Ok(Json(offer)) }
 }
 
+/// Approve an offer
+///
+/// Makes an offer that a rule proposed. Each agent whose shift it still changes gets a link by the event `offer.made`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/schedule-offers/{id}/approve",
+    tag = "shifts",
+    operation_id = "approve_offer",
+    params(("id" = OfferId, Path, description = "The id of the offer."), IdempotencyKeyHeader),
+    request_body = OfferDecisionBody,
+    responses((status = 200, description = "The offer was made.", body = MadeOfferResponse))
+)]
+pub(in crate::http) async fn approve(
+    State(state): State<ApiState>,
+    Path(id): Path<OfferId>,
+    AuthorizedRequest { caller, tenant, key, .. }: AuthorizedRequest<OfferDecisionBody>,
+) -> Result<Response, Problem> {
+    check_may_decide(&state, &caller, &tenant, id).await?;
+    let (offers, now, actor) = (state.offers.clone(), state.readiness.now(), format!("person:{}", caller.id()));
+    let owner = tenant.clone();
+    let work = async move {
+        let made = offers.approve_offer(owner, id, actor).await.map_err(offer_problem)?;
+        Ok(unrecorded_answer(json_answer(StatusCode::OK, &made_response(made, now))))
+    };
+    Box::pin(run_once_for_answer(&state, &caller, Some(&tenant), key, work)).await
+}
+
 /// Withdraw an offer
 ///
-/// Nobody can accept the offer any more. What was accepted before stays in force. An offer that is no longer open stays as
-/// it is.
+/// Nobody can accept the offer any more. What was accepted before stays in force. Declines an offer that a rule proposed.
+/// An offer that is neither proposed nor open stays as it is.
 #[utoipa::path(
     post,
     path = "/api/v1/schedule-offers/{id}/withdraw",
     tag = "shifts",
     operation_id = "withdraw_offer",
     params(("id" = OfferId, Path, description = "The id of the offer."), IdempotencyKeyHeader),
-    request_body = WithdrawOfferBody,
+    request_body = OfferDecisionBody,
     responses((status = 200, description = "The offer.", body = OfferResponse))
 )]
 pub(in crate::http) async fn withdraw(
     State(state): State<ApiState>,
     Path(id): Path<OfferId>,
-    AuthorizedRequest { caller, tenant, key, .. }: AuthorizedRequest<WithdrawOfferBody>,
+    AuthorizedRequest { caller, tenant, key, .. }: AuthorizedRequest<OfferDecisionBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditSchedules, &tenant)?;
-    let offer = state.reader.offer(&tenant, id).await?.ok_or_else(|| no_such_offer(id))?;
-    let mut accessible = offer.agents.iter().map(|agent| caller.has_team(&tenant, agent.team.as_ref()));
-    if !accessible.all(|is_accessible| is_accessible) {
-        let detail = "the offer was also made to agents of teams that you cannot access";
-        return Err(Problem::from_code(Code::NotPermitted, detail));
-    }
+    check_may_decide(&state, &caller, &tenant, id).await?;
     let (offers, now, actor) = (state.offers.clone(), state.readiness.now(), format!("person:{}", caller.id()));
     let owner = tenant.clone();
     let work = async move {
@@ -280,11 +304,28 @@ pub(in crate::http) async fn withdraw(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
+/// Checks that the caller may edit the schedules of all agents of an offer.
+async fn check_may_decide(state: &ApiState, caller: &Caller, tenant: &TenantId, id: OfferId) -> Result<(), Problem> {
+    caller.check(state, Right::EditSchedules, tenant)?;
+    let offer = state.reader.offer(tenant, id).await?.ok_or_else(|| no_such_offer(id))?;
+    let mut accessible = offer.agents.iter().map(|agent| caller.has_team(tenant, agent.team.as_ref()));
+    if accessible.all(|is_accessible| is_accessible) {
+        return Ok(());
+    }
+    Err(Problem::from_code(Code::NotPermitted, "the offer is also for agents of teams that you cannot access"))
+}
+
+fn made_response(made: MadeOffer, now: UtcMicros) -> MadeOfferResponse {
+    let MadeOffer { offer, links, left_out } = made;
+    let links = links.into_iter().map(|(agent, path)| OfferLink { agent, path }).collect();
+    MadeOfferResponse { offer: offer_response(offer, now, |_| true), links, left_out }
+}
+
 /// Returns an offer with the agents whom the caller can access.
 fn offer_response(offer: Offer, now: UtcMicros, has_access: impl Fn(&OfferedAgent) -> bool) -> OfferResponse {
     let status: OfferStatus = offer.status(now);
     let (accepted, declined) = (offer.accepted(), offer.declined());
-    let withdrawn = offer.withdrawn;
+    let (approved, withdrawn) = (offer.approved, offer.withdrawn);
     OfferResponse {
         id: offer.id,
         tenant: offer.tenant,
@@ -297,6 +338,8 @@ fn offer_response(offer: Offer, now: UtcMicros, has_access: impl Fn(&OfferedAgen
         expires_at: offer.expires_at,
         made_by: offer.made_by.to_string(),
         made_at: offer.made_at,
+        approved_by: approved.as_ref().map(|(_, by)| by.to_string()),
+        approved_at: approved.map(|(at, _)| at),
         withdrawn_by: withdrawn.as_ref().map(|(_, by)| by.to_string()),
         withdrawn_at: withdrawn.map(|(at, _)| at),
         agents: offer.agents.into_iter().filter(has_access).map(OfferedAgentResponse::from).collect(),
@@ -325,6 +368,7 @@ pub(in crate::http) fn offer_problem(error: OfferError) -> Problem {
     let detail = error.to_string();
     match error {
         OfferError::NoOffer => Problem::from_code(Code::NoSuchOffer, detail),
+        OfferError::NotProposed => Problem::from_code(Code::OfferNotProposed, detail),
         OfferError::BadExpiry(_) => Problem::bad_request(detail),
         OfferError::Change(error) => change_problem(error),
         OfferError::Read(cause) => Problem::from(cause),

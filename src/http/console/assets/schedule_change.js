@@ -1,8 +1,9 @@
 // @ts-check
 // Changing schedules: an edit, or the undo of a version, is checked, shown and applied as it was shown.
 
-import { address, api, byId, carryOut, make, put, tenant } from './page.js';
-import { count, hideResult, sayApplied, scroll, show, showResult, table } from './schedule_check.js';
+import { api, byId, carryOut, make, put, tenant } from './page.js';
+import { count, hideResult, sayApplied, show } from './schedule_check.js';
+import { showOffer } from './schedule_offer_links.js';
 import { clock, inputTime, instantOf, now } from './time.js';
 
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
@@ -20,13 +21,17 @@ function edit() {
     if (!from && !to) throw new Error('Enter a start or an end of the shift.');
     return { set_shift: { start: from, end: to } };
   }
+  const minutes = Number(input('minutes').value);
+  if (kind() === 'move_end') {
+    if (!minutes) throw new Error('Enter by how many minutes to move the end of the shift.');
+    return { move_end: { by_minutes: minutes } };
+  }
   if (!activity) throw new Error('Name the activity.');
   if (kind() === 'add') {
     if (!from || !to) throw new Error('Enter when the activity starts and ends.');
     return { add: { activity, start: from, end: to } };
   }
   if (kind() === 'remove') return { remove: { activity, start } };
-  const minutes = Number(input('minutes').value);
   if (!minutes) throw new Error('Enter by how many minutes to move the activity.');
   return { move: { activity, start, by_minutes: minutes } };
 }
@@ -50,23 +55,6 @@ function offerForm(body, agents) {
     });
   });
   return make('details', { id: 'instead' }, make('summary', {}, 'Offer it instead'), form);
-}
-
-/** Shows the links of an offer that was made. @param {any} made */
-function showOffer(made) {
-  const names = new Map(made.offer.agents.map((/** @type {any} */ agent) => [agent.agent, agent.name]));
-  const rows = made.links.map((/** @type {any} */ link) => [names.get(link.agent) || link.agent, location.origin + link.path]);
-  const parts = [
-    make('h2', { tabindex: '-1' }, `Offered to ${count(rows.length, 'agent')}`),
-    make('p', {}, 'The links went out as the event offer.made. They are shown only now: whoever has a link can answer for the agent.'),
-    scroll('Links of agents', table(['Agent', 'Link'], rows), 'links'),
-  ];
-  if (made.left_out.length) {
-    const lines = made.left_out.map((/** @type {any} */ one) => make('li', {}, `${one.name || one.agent}: ${one.why}`));
-    parts.push(make('h3', {}, `Left out: ${count(lines.length, 'agent')}`), make('ul', { class: 'plain' }, ...lines));
-  }
-  parts.push(make('p', {}, make('a', { href: address('/schedule/offers') }, 'All offers')));
-  showResult(parts);
 }
 
 /** Fills in what the address says: the kind of change, and from when to when. */

@@ -6,8 +6,11 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::agents::state::AgentState;
+use crate::domain::schedules::offer::OfferStatus;
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::count_with_noun;
 use crate::http::api::rules::approvals;
+use crate::http::api::schedules::offers::{self, OffersResponse};
 use crate::http::auth::Right;
 use crate::http::console::changes;
 use crate::http::console::shared::page_error::PageError;
@@ -97,6 +100,8 @@ struct DecisionList {
 #[template(path = "rules/approvals.html")]
 struct ApprovalsPage {
     shell: Shell,
+    /// How many offers that rules proposed wait, in words; `None` if none does.
+    offers: Option<String>,
     approvals: Vec<Approval>,
     more: bool,
     may: bool,
@@ -122,6 +127,11 @@ pub(in crate::http::console) async fn load_for_agent(
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let ApprovalList { approvals, next: more } = request.api("/api/v1/approvals").call(&state, approvals::list).await?;
+    let query = [("limit", "100")];
+    let OffersResponse { offers, .. } =
+        request.api("/api/v1/schedule-offers").query(&query).call(&state, offers::list).await?;
+    let waiting = offers.iter().filter(|offer| offer.status == OfferStatus::Proposed.name()).count();
+    let offers = (waiting > 0).then(|| count_with_noun(waiting, "offer"));
     let cursor = request.value("decided").unwrap_or_default();
     let query = [("cursor", cursor), ("limit", DECISIONS_PER_PAGE)];
     let DecisionList { decisions, next } =
@@ -130,5 +140,5 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRe
     let (shell, may) = (request.shell(ConsolePage::Approvals, "Approvals"), request.has_right(Right::Change));
     let older = next.map(|next| format!("{}&decided={next}#decided", shell.to(ConsolePage::Approvals.path())));
     let more = more.is_some();
-    Ok(render_page(&ApprovalsPage { shell, approvals, more, may, decisions, older, is_further }))
+    Ok(render_page(&ApprovalsPage { shell, offers, approvals, more, may, decisions, older, is_further }))
 }

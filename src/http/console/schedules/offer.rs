@@ -119,7 +119,8 @@ fn offer_page(shown: OfferToAgent) -> OfferPage {
         (Some(answer), ..) => OfferState::Declined { at: moment(answer.at) },
         (None, OfferStatus::Filled, _) => OfferState::Filled,
         (None, OfferStatus::Expired, _) => OfferState::Expired,
-        (None, OfferStatus::Withdrawn, _) => OfferState::Withdrawn,
+        // Nobody has a link of an offer that is only proposed.
+        (None, OfferStatus::Withdrawn | OfferStatus::Proposed, _) => OfferState::Withdrawn,
         (None, OfferStatus::Open, Err(why)) => OfferState::DoesNotFit { why: why.clone() },
         (None, OfferStatus::Open, Ok(_)) => OfferState::Open,
     };

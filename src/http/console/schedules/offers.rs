@@ -31,6 +31,7 @@ impl OffersPage {
     /// Returns the class and the text of an offer's status.
     fn status(offer: &OfferResponse) -> (&'static str, &str) {
         match offer.status.as_str() {
+            "proposed" => ("outcome-wait", "waiting for approval"),
             "open" => ("outcome-wait", "open"),
             "filled" => ("outcome-good", "filled"),
             other => ("outcome-no", other),
@@ -43,9 +44,17 @@ impl OffersPage {
         (count > 0).then(|| count_with_noun(count, "agent"))
     }
 
+    /// Returns the number of agents in words.
+    fn agent_count(offer: &OfferResponse) -> String {
+        count_with_noun(offer.agents.len(), "agent")
+    }
+
     /// Returns who made an offer.
-    fn made_by(offer: &OfferResponse) -> &str {
-        offer.made_by.strip_prefix("person:").unwrap_or(&offer.made_by)
+    fn made_by(offer: &OfferResponse) -> String {
+        match offer.made_by.strip_prefix("rule:") {
+            Some(rule) => format!("rule {rule}"),
+            None => offer.made_by.strip_prefix("person:").unwrap_or(&offer.made_by).to_owned(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, OfferId, TeamName, TenantId};
 use crate::domain::schedules::offer::{Offer, OfferAnswer, OfferedAgent};
+use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, OfferWrite};
@@ -14,12 +15,33 @@ use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 
 pub(in crate::store) const ADD: ManyRows = ManyRows {
-    head: "INSERT INTO schedule_offers (tenant, id, day, edit, places, expires_at, made_at, made_by) VALUES",
-    width: 8,
+    head: "INSERT INTO schedule_offers (tenant, id, day, edit, places, expires_at, made_at, made_by, approved_at, approved_by) VALUES",
+    width: 10,
     tail: "",
 };
+/// Rows: tenant, offer, agent.
 pub(in crate::store) const ADD_AGENTS: ManyRows =
-    ManyRows { head: "INSERT INTO schedule_offer_agents (tenant, offer, agent, link) VALUES", width: 4, tail: "" };
+    ManyRows { head: "INSERT INTO schedule_offer_agents (tenant, offer, agent) VALUES", width: 3, tail: "" };
+/// Rows: tenant, offer, agent, hash of the link.
+pub(in crate::store) const SET_LINK: ManyRows = ManyRows {
+    head: "UPDATE schedule_offer_agents SET link = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE schedule_offer_agents.tenant = v.column1 AND schedule_offer_agents.offer = v.column2 \
+           AND schedule_offer_agents.agent = v.column3",
+};
+/// Rows: tenant, offer, time, person.
+pub(in crate::store) const APPROVE: ManyRows = ManyRows {
+    head: "UPDATE schedule_offers SET approved_at = v.column3, approved_by = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE schedule_offers.tenant = v.column1 AND schedule_offers.id = v.column2 \
+           AND schedule_offers.approved_at IS NULL",
+};
+/// Rows: tenant, offer. Removes the agents to whom an approved offer is not made.
+pub(in crate::store) const DELETE_WITHOUT_LINK: ManyRows = ManyRows {
+    head: "DELETE FROM schedule_offer_agents WHERE link IS NULL AND (tenant, offer) IN (VALUES",
+    width: 2,
+    tail: ")",
+};
 /// Rows: tenant, offer, agent, answer, time, version or 0.
 pub(in crate::store) const ANSWER: ManyRows = ManyRows {
     head: "UPDATE schedule_offer_agents SET answer = v.column4, answered_at = v.column5, version = NULLIF(v.column6, 0) \
@@ -39,7 +61,8 @@ pub(in crate::store) const WITHDRAW: ManyRows = ManyRows {
 macro_rules! selecting {
     ($rest:literal) => {
         concat!(
-            "SELECT tenant, id, day, edit, places, expires_at, made_at, made_by, withdrawn_at, withdrawn_by \
+            "SELECT tenant, id, day, edit, places, expires_at, made_at, made_by, approved_at, approved_by, withdrawn_at, \
+             withdrawn_by \
              FROM schedule_offers WHERE tenant = $1 AND ",
             $rest
         )
@@ -59,13 +82,18 @@ pub(in crate::store) const DELETE: &str = "DELETE FROM schedule_offers WHERE ten
      WHERE tenant = $1 AND expires_at < $2 ORDER BY expires_at, id LIMIT 500)";
 
 pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
-    let (mut made, mut agents, mut answers, mut withdrawals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut made, mut agents, mut links, mut approvals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut answers, mut withdrawals) = (Vec::new(), Vec::new());
     for write in commits.iter().flat_map(|commit| &commit.offers) {
         match write {
-            OfferWrite::Make { offer, links } => {
+            OfferWrite::Make(offer) => {
                 let edit = serde_json::to_string(&offer.edit).map_err(|error| CommitError::Refused(Arc::new(error)))?;
                 made.push((offer, edit));
-                agents.extend(offer.agents.iter().zip(links).map(|(agent, link)| (offer, agent, link)));
+                agents.extend(offer.agents.iter().map(|agent| (offer, agent)));
+            }
+            OfferWrite::Approve { tenant, offer, at, by, links: new } => {
+                approvals.push((tenant, offer, at, by));
+                links.extend(new.iter().map(|(agent, link)| (tenant, offer, agent, link)));
             }
             OfferWrite::Answer { tenant, offer, agent, answer } => answers.push((tenant, offer, agent, answer)),
             OfferWrite::Withdraw { tenant, offer, at, by } => withdrawals.push((tenant, offer, at, by)),
@@ -81,12 +109,15 @@ pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: 
             .instant(offer.expires_at)
             .instant(offer.made_at)
             .text(&*offer.made_by)
+            .instant_or_null(offer.approved.as_ref().map(|(at, _)| *at))
+            .text_or_null(offer.approved.as_ref().map(|(_, by)| by.to_string()))
     })
     .await?;
-    batch::run(transaction, &ADD_AGENTS, &agents, |(offer, offered, link), values| {
-        values.text(offer.tenant.as_str()).text(offer.id.to_string()).text(offered.agent.as_str()).bytes(&link.0)
+    batch::run(transaction, &ADD_AGENTS, &agents, |(offer, offered), values| {
+        values.text(offer.tenant.as_str()).text(offer.id.to_string()).text(offered.agent.as_str())
     })
     .await?;
+    approve(transaction, &approvals, &links).await?;
     batch::run(transaction, &ANSWER, &answers, |(tenant, offer, agent, answer), values| {
         values
             .text(tenant.as_str())
@@ -98,6 +129,26 @@ pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: 
     })
     .await?;
     batch::run(transaction, &WITHDRAW, &withdrawals, |(tenant, offer, at, by), values| {
+        values.text(tenant.as_str()).text(offer.to_string()).instant(**at).text(by.as_str())
+    })
+    .await
+}
+
+/// Writes approvals (tenant, offer, time, person) and links (tenant, offer, agent, hash).
+async fn approve(
+    transaction: &mut Transaction<'_>,
+    approvals: &[(&TenantId, &OfferId, &UtcMicros, &String)],
+    links: &[(&TenantId, &OfferId, &AgentId, &Hash)],
+) -> Result<(), CommitError> {
+    batch::run(transaction, &SET_LINK, links, |(tenant, offer, agent, link), values| {
+        values.text(tenant.as_str()).text(offer.to_string()).text(agent.as_str()).bytes(&link.0)
+    })
+    .await?;
+    batch::run(transaction, &DELETE_WITHOUT_LINK, approvals, |(tenant, offer, ..), values| {
+        values.text(tenant.as_str()).text(offer.to_string())
+    })
+    .await?;
+    batch::run(transaction, &APPROVE, approvals, |(tenant, offer, at, by), values| {
         values.text(tenant.as_str()).text(offer.to_string()).instant(**at).text(by.as_str())
     })
     .await
@@ -146,6 +197,7 @@ impl Reader {
 
 fn offer(row: &AnyRow) -> Result<Offer, ReadError> {
     let cells = Cells::new("schedule_offers", row);
+    let approved = cells.instant_or_null("approved_at")?.zip(cells.text_or_null("approved_by")?);
     let withdrawn = cells.instant_or_null("withdrawn_at")?.zip(cells.text_or_null("withdrawn_by")?);
     Ok(Offer {
         id: cells.parsed("id")?,
@@ -156,6 +208,7 @@ fn offer(row: &AnyRow) -> Result<Offer, ReadError> {
         expires_at: cells.instant("expires_at")?,
         made_at: cells.instant("made_at")?,
         made_by: cells.text("made_by")?.into(),
+        approved: approved.map(|(at, by)| (at, by.into())),
         withdrawn: withdrawn.map(|(at, by)| (at, by.into())),
         agents: Vec::new(),
     })

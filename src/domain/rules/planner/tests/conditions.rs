@@ -5,7 +5,11 @@ use crate::domain::analytics::anomaly::tests::record as anomaly_record;
 use crate::domain::analytics::anomaly::{Anomalies, AnomalyRecord};
 use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::live::figures::{Figures, SkillFigures};
+use crate::domain::schedules::edit::ShiftEdit;
+use crate::domain::schedules::staffing::{AgentCount, RequiredStaffing, TeamQueues};
 use AgentState::{AfterContactWork, Idle, NotReady, OnContact, Paused, Ready};
+
+const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Whether a rule with this `when` wants the agent, and that the explanation agrees.
 fn matches(when: &str, state: &AgentState, since: &str, now: &str) -> bool {
@@ -180,4 +184,70 @@ fn an_anomaly_counts_for_everyone_from_when_it_was_found_and_is_explained() {
     let line = explained(&roster, at("10:50"));
     let expected = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), last seen 19m ago (a spike of voice within 30m)";
     assert!(line.contains(expected), "{line}");
+}
+
+#[test]
+fn staffing_counts_for_the_agents_of_a_team_quarter_hour_by_quarter_hour() {
+    // Two agents of Blue work until lunch at 12:00, and one of them is required in the queue of Blue.
+    let now = at("11:05");
+    let mut roster = roster(&Ready, "10:16", now);
+    add(&mut roster, "b", "Blue");
+    add(&mut roster, "c", "Red");
+    let required = |queue: &str, agents| RequiredStaffing {
+        start: at("11:00"),
+        minutes: 60,
+        queue: queue.into(),
+        agents: AgentCount::from_thousandths(agents),
+    };
+    let rules = rule("when = { staffing = { net = { at_least = 1 }, ahead = '45m' } }\nthen = { tell = 'x' }");
+    let settings = DecideSettings { stale_after: std::time::Duration::MAX, ..DecideSettings::default() };
+    let explained = |roster: &Roster| explain(roster, "a", &rules, &settings, now).expect("there").to_string();
+    let acts = |roster: &Roster| !decide(roster, &rules, &settings, now).intents.is_empty();
+    assert!(!acts(&roster), "nothing is required");
+    assert!(explained(&roster).contains("staffing.net is unknown: no staff is required at 2026-11-23T11:00:00Z"));
+
+    roster.set_required_staffing([required("voice", 1000), required("chat", 1500)].into());
+    assert!(!acts(&roster), "all agents are compared with all queues");
+    assert!(
+        explained(&roster).contains("staffing.net is 0.5, not at least 1 for the next 45m"),
+        "{}",
+        explained(&roster)
+    );
+    let queues = [("Blue".into(), [Arc::from("voice")].into())].into();
+    roster.set_team_queues(Arc::new(TeamQueues(queues)));
+    assert!(acts(&roster), "{}", explained(&roster));
+    let later = explain(&roster, "a", &rules, &settings, at("11:20")).expect("there").to_string();
+    assert!(later.contains("staffing.net is unknown: no staff is required at 2026-11-23T12:00:00Z"), "{later}");
+}
+
+#[test]
+fn an_offer_is_decided_once_for_each_shift() {
+    let now = at("11:05");
+    let mut roster = roster(&Ready, "10:16", now);
+    let rules = rules(
+        "[[rules]]\nid = \"r\"\nmode = \"approve\"\nwhen = { planned = 'work' }\n\
+         then = { offer = { move_end = { by_minutes = -60 } }, places = 2, open_for = '45m' }\ncooldown = '1s'",
+    );
+    let settings = DecideSettings { stale_after: std::time::Duration::MAX, ..DecideSettings::default() };
+    let decisions = decide(&roster, &rules, &settings, now);
+    let [intent] = decisions.intents.as_slice() else { panic!("{decisions:?}") };
+    let edit = ShiftEdit::MoveEnd { by_minutes: -60 };
+    assert_eq!(intent.action, RuleAction::Offer { edit, places: 2, open_minutes: 45 });
+    assert!(
+        intent.to_string().starts_with("a: r asks to offer \"shift ends 60 min earlier\": planned work"),
+        "{intent}"
+    );
+    record_intent(&mut roster, intent, now);
+    // Another state, and another piece of work, of the same shift.
+    let a = roster.find("a").expect("there");
+    roster.record_observation(a, observed_state(&OnContact, "13:00"), at("13:00"));
+    assert_eq!(decide(&roster, &rules, &settings, at("13:00")).intents, []);
+    let explained = explain(&roster, "a", &rules, &settings, at("13:00")).expect("there").to_string();
+    assert!(explained.contains("it was proposed already for this shift"), "{explained}");
+    let next_day = Shift { start: at("09:00") + DAY, end: at("17:00") + DAY, activities: Vec::new() };
+    roster.set_plan(a, Arc::new(AgentPlan::new(vec![next_day], Vec::new())));
+    let tomorrow = at("10:00") + DAY;
+    roster.record_observation(a, observed_state(&Ready, "13:00"), tomorrow);
+    roster.advance(tomorrow);
+    assert_eq!(decide(&roster, &rules, &settings, tomorrow).intents.len(), 1);
 }
