@@ -10,7 +10,7 @@ mod offers;
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::pass::Pass;
 use super::state::Keeper;
@@ -144,4 +144,15 @@ impl Keeper {
             facts: finding.facts.clone(),
         });
     }
+}
+
+/// Returns the facts of an intent for the transition's row and the audit chain. They name no agent.
+fn intent_explanation(intent: &Intent) -> Value {
+    json!({
+        "rule": intent.rule,
+        "version": intent.rule_version,
+        "wanted": intent.action,
+        "because": intent.facts.to_string(),
+        "facts": intent.facts,
+    })
 }

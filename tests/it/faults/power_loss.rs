@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,14 @@ impl RecordedDaemon {
         }
     }
 
+    /// Ends the daemon amidst its work, at a moment at which the recording is complete.
+    async fn kill_daemon(&mut self) {
+        self.shim.kill_at_next_call();
+        let (status, _, log) = self.scenario.take_process().wait_for_exit().await;
+        assert_eq!(status.signal(), Some(9), "{status}: {log}");
+        self.shim.stop_failing();
+    }
+
     /// A first start, an import, changes; a stop in order; a kill amidst changes; a recovery, changes, a stop.
     async fn run(mut self) -> (Witness, Vec<Record>) {
         self.scenario.start_daemon().await;
@@ -104,7 +113,7 @@ impl RecordedDaemon {
         self.assert_recording_matches_files();
         self.scenario.start_daemon().await;
         self.request_changes("NotReady", team_size() / 2).await;
-        self.scenario.kill_daemon().await;
+        self.kill_daemon().await;
         self.assert_recording_matches_files();
         self.scenario.start_daemon().await;
         self.wait_until_open(0).await;

@@ -8,6 +8,8 @@
  *               WHAT is write, sync, create, truncate, or all of them (a full disk truncates: for ENOSPC, all but that); FILE is wal, db (the database alone) or any;
  *               ERRNO is a number; the first SKIP calls that fit go through, the next TIMES fail. No file: no faults.
  *               A write that fails with ENOSPC stores half of its bytes first, as a disk that fills up does.
+ *               WHAT may also be kill: the next call ends the process with SIGKILL, before it does anything.
+ *               (A signal from outside may come between a write and its record.)
  *
  * A record is a header of 16 bytes (little endian: kind, length of the name, two zeros, length of the data, offset), the
  * name within the folder, the data. Kinds: W write, T truncation (offset is the new length), S sync (of the folder itself
@@ -18,6 +20,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -117,6 +120,7 @@ static int fault(const char *what, const char *name) {
         memcpy(last, order, sizeof last);
         met = 0;
     }
+    if (strcmp(wanted, "kill") == 0) raise(SIGKILL);
     if (strcmp(wanted, "all") != 0 && strcmp(wanted, what) != 0) return 0;
     if (code == ENOSPC && strcmp(what, "truncate") == 0) return 0;
     if (strcmp(file, "wal") == 0 && !ends_with(name, "-wal")) return 0;

@@ -79,6 +79,11 @@ impl Shim {
         std::fs::rename(draft, self.control()).expect("put in place");
     }
 
+    /// The next call ends the process, as SIGKILL does. Everything it did before is in the recording.
+    pub fn kill_at_next_call(&self) {
+        self.fail_calls("kill", "any", 0, 0, 0);
+    }
+
     /// Nothing fails any more.
     pub fn stop_failing(&self) {
         // There may have been no order.

@@ -156,14 +156,14 @@ fn compile_action(
             diagnostics.add(field, "goes with offer alone");
         }
     }
-    if let Some(edit) = &action.offer {
-        return compile_offer(edit, action, diagnostics);
-    }
     if action.set_state.is_none() && action.reason.is_some() {
         diagnostics.add("then.reason", "a reason goes with set_state alone");
     }
     if action.set_state.is_none() && action.log_out.is_none() && action.on_contact.is_some() {
         diagnostics.add("then.on_contact", "goes with set_state or log_out alone");
+    }
+    if let Some(edit) = &action.offer {
+        return compile_offer(edit, action, diagnostics);
     }
     let on_contact = action.on_contact.unwrap_or_default();
     if let Some(name) = &action.set_state {

@@ -14,18 +14,21 @@ use super::{
 pub(super) const RULE_KEYS: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
 const LOCAL_TIME_KEYS: &[&str] = &["from", "to"];
 const ANOMALY_KEYS: &[&str] = &["series", "kind", "within"];
+const STAFFING_KEYS: &[&str] = &["net", "ahead"];
 
 /// The keys allowed at each path in a rule. The names of figures are checked later.
-const KEYS_BY_PATH: [(&[&str], &[&str]); 11] = [
+const KEYS_BY_PATH: [(&[&str], &[&str]); 13] = [
     (&[], RULE_KEYS),
     (&["when"], Conditions::KEYS),
     (&["when", "shift"], ShiftConditions::KEYS),
     (&["when", "local_time"], LOCAL_TIME_KEYS),
     (&["when", "anomaly"], ANOMALY_KEYS),
+    (&["when", "staffing"], STAFFING_KEYS),
     (&["unless"], Conditions::KEYS),
     (&["unless", "shift"], ShiftConditions::KEYS),
     (&["unless", "local_time"], LOCAL_TIME_KEYS),
     (&["unless", "anomaly"], ANOMALY_KEYS),
+    (&["unless", "staffing"], STAFFING_KEYS),
     (&["then"], ActionDefinition::KEYS),
     (&["limit"], Limit::KEYS),
 ];

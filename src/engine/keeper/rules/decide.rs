@@ -1,9 +1,9 @@
 //! Runs the planner and turns its intents into transitions, in the same way as people's requests.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::NewFinding;
 use super::offers::ProposedOffers;
+use super::{NewFinding, intent_explanation};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::transition::{Actor, TransitionStep, WaitReason};
 use crate::domain::ids::TransitionId;
@@ -176,15 +176,4 @@ impl Keeper {
             &NewFinding { index, kind: FindingKind::Held, rule, rule_version, guard, intended_action, facts: because },
         );
     }
-}
-
-/// Returns the facts of an intent for the transition's row and the audit chain. They name no agent.
-pub(super) fn intent_explanation(intent: &Intent) -> Value {
-    json!({
-        "rule": intent.rule,
-        "version": intent.rule_version,
-        "wanted": intent.action,
-        "because": intent.facts.to_string(),
-        "facts": intent.facts,
-    })
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use serde_json::json;
 
-use super::NewFinding;
-use super::decide::intent_explanation;
+use super::{NewFinding, intent_explanation};
 use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{OfferId, RuleId};
 use crate::domain::rules::planner::{Intent, RuleAction};

@@ -209,7 +209,7 @@ fn staffing_counts_for_the_agents_of_a_team_quarter_hour_by_quarter_hour() {
     roster.set_required_staffing([required("voice", 1000), required("chat", 1500)].into());
     assert!(!acts(&roster), "all agents are compared with all queues");
     assert!(
-        explained(&roster).contains("staffing.net is 0.5, not at least 1 for the next 45m"),
+        explained(&roster).contains("staffing.net is 0.5 (wanted at least 1 for the next 45m)"),
         "{}",
         explained(&roster)
     );

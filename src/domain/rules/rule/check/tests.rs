@@ -247,6 +247,36 @@ fn actions_and_limits_that_are_impossible_are_reported() {
 }
 
 #[test]
+fn an_offer_is_relative_and_needs_approval() {
+    let offer = |then: &str, mode: &str| format!("{WHEN}\nthen = {{ {then} }}\nmode = \"{mode}\"");
+    let early = "offer = { move_end = { by_minutes = -60 } }";
+    let set = "offer = { set_shift = { end = \"2026-10-26T18:00:00Z\" } }";
+    let one = "offer = { move = { activity = \"lunch\", start = \"2026-10-26T12:00:00Z\", by_minutes = 30 } }";
+    assert_one_mistake_each([
+        (offer(early, "enforce"), "mode", "needs the approval of a person"),
+        (offer(set, "approve"), "then.offer", "times of one day"),
+        (offer(one, "approve"), "then.offer", "times of one day"),
+        (offer(&format!("{early}, places = 0"), "approve"), "then.places", "1 to 500"),
+        (offer(&format!("{early}, open_for = \"90s\""), "approve"), "then.open_for", "whole minutes"),
+        (offer(&format!("{early}, open_for = \"25h\""), "approve"), "then.open_for", "24h"),
+        (offer(&format!("{early}, open_for = \"soon\""), "approve"), "then.open_for", ""),
+        (offer(&format!("{early}, reason = \"X\""), "approve"), "then.reason", "set_state alone"),
+        (offer("tell = \"x\", places = 2", "watch"), "then.places", "goes with offer alone"),
+        (offer("tell = \"x\", open_for = \"5m\"", "watch"), "then.open_for", "goes with offer alone"),
+    ]);
+    for then in [early, "offer = { move = { activity = \"lunch\", by_minutes = 30 } }, places = 3, open_for = \"45m\""]
+    {
+        let text = rule(&offer(then, "approve"));
+        assert_eq!(diagnostics(&text), [""; 0]);
+        let (rules, _) = parse::parse_rules(&text).expect("TOML");
+        let toml = toml::to_string(&rules[0]).expect("TOML");
+        assert_eq!(toml::from_str::<Rule>(&toml).expect("the same again"), rules[0], "{toml}");
+        let json = serde_json::to_string(&rules[0]).expect("JSON");
+        assert_eq!(serde_json::from_str::<Rule>(&json).expect("the same again"), rules[0], "{json}");
+    }
+}
+
+#[test]
 fn all_mistakes_come_in_one_run() {
     let text = format!(
         "{GOOD}{GOOD}\n[[rules]]\nid = \"bad id\"\nwen = 1\nwhen = {{ state = [\"Pausd\", \"Redy\"], for = \"x\" }}\n\

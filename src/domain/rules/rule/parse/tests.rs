@@ -10,7 +10,7 @@ use crate::domain::adherence::Verdict;
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::rules::rule::check::{Capabilities, check};
 use crate::domain::rules::rule::condition::BreakCondition;
-use crate::domain::rules::rule::{AnomalyConditions, LocalTime};
+use crate::domain::rules::rule::{AnomalyConditions, LocalTime, StaffingConditions};
 
 const PAGE: &str = include_str!("../../../../../docs/rules.md");
 
@@ -32,13 +32,14 @@ fn the_keys_that_are_known_are_those_that_are_read() {
     assert_eq!(set(ShiftConditions::KEYS), keys_of::<ShiftConditions>());
     assert_eq!(set(LOCAL_TIME_KEYS), keys_of::<LocalTime>());
     assert_eq!(set(ANOMALY_KEYS), keys_of::<AnomalyConditions>());
+    assert_eq!(set(STAFFING_KEYS), keys_of::<StaffingConditions>());
     assert_eq!(set(ActionDefinition::KEYS), keys_of::<ActionDefinition>());
     assert_eq!(set(Limit::KEYS), keys_of::<Limit>());
 }
 
 #[test]
 fn the_documentation_names_every_key() {
-    let plain = [RULE_KEYS, Conditions::KEYS, LOCAL_TIME_KEYS, ANOMALY_KEYS, ActionDefinition::KEYS]
+    let plain = [RULE_KEYS, Conditions::KEYS, LOCAL_TIME_KEYS, ANOMALY_KEYS, STAFFING_KEYS, ActionDefinition::KEYS]
         .concat()
         .into_iter()
         .filter(|key| *key != "shift");
@@ -56,9 +57,9 @@ fn the_documentation_names_every_key() {
 #[test]
 fn the_examples_of_the_documentation_are_sound() {
     let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     let (rules, complaints) = parse_rules(&examples.concat()).expect("TOML");
     assert_eq!(complaints, []);
     assert_eq!(check(&rules, Capabilities::guide()), []);
-    assert_eq!(rules.len(), 6);
+    assert_eq!(rules.len(), 8);
 }
